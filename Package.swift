@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Warnings are errors in this package; SwiftPM does not apply this to packages that depend on it.
+let swiftSettings: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "swift-attention",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Attention", targets: ["Attention"]),
+    .executable(name: "attention", targets: ["AttentionCommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // System libraries
+    .systemLibrary(
+      name: "COpenBLAS",
+      path: "Modules/COpenBLAS",
+      pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]
+    ),
+    .systemLibrary(
+      name: "CLAPACKE",
+      path: "Modules/CLAPACKE",
+      pkgConfig: "lapacke",
+      providers: [.apt(["liblapacke-dev"]), .brew(["lapack"])]
+    ),
+
+    // The library, from the inside out
+    .target(name: "CAttentionKernels", cSettings: cSettings),
+    .target(
+      name: "AttentionTensors", dependencies: ["COpenBLAS", "CAttentionKernels"], swiftSettings: swiftSettings),
+    .target(
+      name: "AttentionCore", dependencies: ["AttentionTensors", "CAttentionKernels"], swiftSettings: swiftSettings),
+    .target(
+      name: "Attention", dependencies: ["AttentionTensors", "AttentionCore"], swiftSettings: swiftSettings),
+
+    // The command
+    .target(
+      name: "AttentionBenchmarks", dependencies: ["Attention", "CAttentionKernels"], swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "AttentionCommand",
+      dependencies: [
+        "Attention", "AttentionBenchmarks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+
+    // Tests
+    .target(
+      name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport",
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "CAttentionKernelsTests", dependencies: ["CAttentionKernels", "AttentionTestSupport"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionTensorsTests",
+      dependencies: ["AttentionTensors", "AttentionTestSupport", "COpenBLAS", "CLAPACKE"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionCoreTests",
+      dependencies: ["Attention", "AttentionBenchmarks", "AttentionTestSupport"],
+      exclude: ["Fixtures"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionCommandTests", dependencies: ["AttentionCommand", "AttentionTestSupport"],
+      swiftSettings: swiftSettings),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

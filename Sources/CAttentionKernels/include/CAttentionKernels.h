@@ -1,0 +1,84 @@
+// Inner loops over contiguous float32 arrays, compiled once per instruction set and chosen at run time.
+//
+// No kernel allocates, locks, or reads or writes one byte outside [p, p + n). No pointer need be aligned. Arrays are
+// either the same array (in-place) or do not overlap. Within one kernel set the bits of an element do not depend on
+// where it stands in the array; sums run over a fixed order of lanes that depends on n alone.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum attention_instruction_set {
+  ATTENTION_ISA_PORTABLE = 0, // whatever the compiler's baseline has: SSE2 on x86-64, NEON on arm64
+  ATTENTION_ISA_AVX2 = 1,     // AVX2 and FMA
+  ATTENTION_ISA_AVX512 = 2,   // AVX-512 F, BW, VL, DQ and FMA
+} attention_instruction_set;
+
+/// One compiled set of kernels.
+typedef struct attention_kernels {
+  attention_instruction_set isa;
+  /// "portable", "avx2" or "avx512".
+  const char *_Nonnull name;
+  /// Floats in one vector register.
+  size_t lanes;
+
+  /// y[i] = e^x[i], within 2 ulp over the whole range, gradual underflow included.
+  /// e^0 = 1 and e^-inf = 0 exactly; NaN gives NaN; above ln(FLT_MAX) gives +inf.
+  void (*_Nonnull exp)(const float *_Nonnull x, float *_Nonnull y, size_t n);
+
+  /// y[i] = cap * tanh(x[i] / cap); the soft cap of attention scores. cap > 0. Odd, NaN gives NaN, +-inf gives +-cap.
+  void (*_Nonnull softcap)(const float *_Nonnull x, float *_Nonnull y, float cap, size_t n);
+
+  /// The largest element; NaN if any element is NaN; -inf when n = 0.
+  float (*_Nonnull max)(const float *_Nonnull x, size_t n);
+
+  /// y[i] = e^(x[i] - shift); returns the sum of y. A finite shift; x may hold -inf (gives 0) and NaN.
+  float (*_Nonnull exp_sum)(const float *_Nonnull x, float shift, float *_Nonnull y, size_t n);
+
+  /// The sum of x.
+  float (*_Nonnull sum)(const float *_Nonnull x, size_t n);
+
+  /// y[i] = factor * x[i].
+  void (*_Nonnull scale)(const float *_Nonnull x, float factor, float *_Nonnull y, size_t n);
+
+  /// y[i] += factor * x[i], fused where the set has FMA.
+  void (*_Nonnull axpy)(float factor, const float *_Nonnull x, float *_Nonnull y, size_t n);
+
+  /// The dot product of x and y.
+  float (*_Nonnull dot)(const float *_Nonnull x, const float *_Nonnull y, size_t n);
+
+  /// scores[i] = allowed[i] != 0 ? scores[i] : -inf. A selection: a NaN that is not allowed is gone.
+  void (*_Nonnull keep_allowed)(float *_Nonnull scores, const uint8_t *_Nonnull allowed, size_t n);
+
+  /// scores[i] = bias[i] == -inf ? -inf : scores[i] + bias[i]. A selection: -inf masks even a NaN.
+  void (*_Nonnull add_bias)(float *_Nonnull scores, const float *_Nonnull bias, size_t n);
+
+  /// scores[i] -= slope * |first + i|, the distance from query to key being first + i. |first| + n <= 2^24.
+  void (*_Nonnull add_distance_bias)(float *_Nonnull scores, float slope, int32_t first, size_t n);
+
+  /// Whether every element is finite.
+  bool (*_Nonnull all_finite)(const float *_Nonnull x, size_t n);
+
+  /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
+  /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.
+  double (*_Nonnull fma_peak)(uint64_t iterations, float *_Nonnull sink);
+
+  /// Reads n floats in one of `read_patterns` orders (one stream, several streams, with prefetch …); returns a
+  /// value that depends on all of them.
+  float (*_Nonnull read)(const float *_Nonnull x, size_t n, int pattern);
+  int read_patterns;
+} attention_kernels;
+
+/// The kernels of one set, or NULL where this processor or operating system cannot run it.
+const attention_kernels *_Nullable attention_kernels_for(attention_instruction_set isa);
+
+/// The widest set that this processor and operating system can run.
+const attention_kernels *_Nonnull attention_kernels_widest(void);
+
+#ifdef __cplusplus
+}
+#endif
