@@ -99,6 +99,9 @@ public struct Tensor: Sendable {
     }
   }
 
+  /// The first scalar. The pointer is valid as long as this tensor or a copy of it lives and none is written to.
+  package var unsafeBase: UnsafePointer<Float> { UnsafePointer(storage.base) }
+
   @usableFromInline var storageForReading: TensorStorage { storage }
 
   private mutating func makeUnique() {
