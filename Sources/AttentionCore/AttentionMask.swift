@@ -26,7 +26,7 @@ public struct AttentionMask: Sendable {
     case end
   }
 
-  enum Condition: Sendable {
+  package enum Condition: Sendable {
     case band(left: Int?, right: Int?, Alignment)
     case keyLengths([Int])
     case documents(query: [[Int]], key: [[Int]])
@@ -36,7 +36,7 @@ public struct AttentionMask: Sendable {
     case linearBias(slopes: [Float], Alignment)
   }
 
-  let conditions: [Condition]
+  package let conditions: [Condition]
 
   /// Every query may attend to every key.
   public static let none = AttentionMask(conditions: [])
