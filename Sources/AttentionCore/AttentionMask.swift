@@ -6,7 +6,6 @@ import AttentionTensors
   import Darwin
 #endif
 
-
 /// Which keys a query may attend to, and what is added to its scores.
 ///
 ///     let mask = .causal(.end) & .keyLengths([7, 12]) & .bias(relativePositions)
@@ -55,7 +54,7 @@ public struct AttentionMask: Sendable {
   ///
   /// - Precondition: neither side is negative.
   public static func window(left: Int?, right: Int?, alignment: Alignment = .start) -> AttentionMask {
-    precondition(
+    require(
       left ?? 0 >= 0 && right ?? 0 >= 0,
       "AttentionMask: a window reaches \(left.map(String.init) ?? "∞") to the left and "
         + "\(right.map(String.init) ?? "∞") to the right; neither may be negative")
@@ -117,7 +116,7 @@ public struct AttentionMask: Sendable {
   ///
   /// - Precondition: `heads` is positive.
   public static func linearBiasSlopes(heads: Int) -> [Float] {
-    precondition(heads > 0, "AttentionMask: no slopes for \(heads) heads")
+    require(heads > 0, "AttentionMask: no slopes for \(heads) heads")
     let lower = 1 << (Int.bitWidth - 1 - heads.leadingZeroBitCount)
     func slopes(_ count: Int) -> [Float] {
       (1...count).map { Float(pow(2.0, -8 * Double($0) / Double(count))) }

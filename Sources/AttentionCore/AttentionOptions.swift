@@ -1,3 +1,5 @@
+import AttentionTensors
+
 /// Which implementation computes.
 public enum AttentionPath: String, Sendable, CaseIterable {
   /// The path that was measured to be the fastest for the shapes at hand.
@@ -21,8 +23,8 @@ public struct AttentionOptions: Sendable {
   ///
   /// - Precondition: `scale` is finite; `softcap` is finite and above 0.
   public init(scale: Float? = nil, softcap: Float? = nil, path: AttentionPath = .automatic) {
-    precondition(scale?.isFinite ?? true, "AttentionOptions: a scale of \(scale ?? 0) is not finite")
-    precondition(
+    require(scale?.isFinite ?? true, "AttentionOptions: a scale of \(scale ?? 0) is not finite")
+    require(
       softcap.map { $0.isFinite && $0 > 0 } ?? true, "AttentionOptions: a softcap of \(softcap ?? 0) is not above 0")
     self.scale = scale
     self.softcap = softcap

@@ -104,7 +104,9 @@ private struct BLASBlock {
     let scratch = TensorStorage(minimumCapacity: block.rows.count * width)
     let scores = MutableMatrixView(base: scratch.base, rows: block.rows.count, columns: width, rowStride: width)
     multiplyQueries(by: keys.union, into: scores)
-    for row in 0..<block.rows.count { normalise(scores.base + row * width, union: keys.union, query: row + block.rows.lowerBound) }
+    for row in 0..<block.rows.count {
+      normalise(scores.base + row * width, union: keys.union, query: block.rows.lowerBound + row)
+    }
     multiplyValues(weights: MatrixView(scores), keys)
     withExtendedLifetime(scratch) {}
   }
@@ -168,33 +170,45 @@ private struct BLASBlock {
     let output = MutableMatrixView(
       base: problem.output.row(sequence: block.sequence, head: block.head, row: block.rows.lowerBound),
       rows: block.rows.count, columns: width, rowStride: problem.output.strides.row)
-    MatrixProduct.multiply(
-      weights,
-      MatrixView(
-        base: problem.value.row(sequence: block.sequence, head: keyValueHead, row: keys.union.lowerBound),
-        rows: keys.union.count, columns: width, rowStride: problem.value.strides.row),
-      into: output)
-
-    // 0·NaN and 0·∞ are NaN, so a value behind the mask that is not finite shows in the output; then the row is summed
-    // again over the keys that it sees.
-    guard keys.isPartial else { return }
-    for row in 0..<output.rows {
-      let start = output.base + row * output.rowStride
-      if !kernels.pointee.all_finite(start, width) {
-        sumVisibleValues(weights.base + row * weights.rowStride, keys.union, query: block.rows.lowerBound + row, to: start)
-      }
+    let values = MatrixView(
+      base: problem.value.row(sequence: block.sequence, head: keyValueHead, row: keys.union.lowerBound),
+      rows: keys.union.count, columns: width, rowStride: problem.value.strides.row)
+    MatrixProduct.multiply(weights, values, into: output)
+    // 0·NaN and 0·∞ are NaN, so a value behind the mask that is not finite shows in the output.
+    let isFinite = (0..<output.rows).allSatisfy {
+      kernels.pointee.all_finite(output.base + $0 * output.rowStride, width)
     }
+    if keys.isPartial, !isFinite { multiplyFiniteValues(weights: weights, values: values, keys.union, into: output) }
   }
 
-  private func sumVisibleValues(
-    _ weights: UnsafePointer<Float>, _ union: Range<Int>, query: Int, to output: UnsafeMutablePointer<Float>
+  /// weights·V where some values are not finite: the same product with zeros in their place, which leaves the bits of
+  /// the rows that do not see them as they were; then each is added to the rows that do.
+  private func multiplyFiniteValues(
+    weights: MatrixView, values: MatrixView, _ union: Range<Int>, into output: MutableMatrixView
   ) {
-    output.update(repeating: 0, count: problem.shape.valueWidth)
-    let keys = problem.mask.interval(sequence: block.sequence, head: block.head, query: query)
-    for key in keys
-    where problem.mask.cellAllows(sequence: block.sequence, head: block.head, query: query, key: key) {
-      let values = problem.value.row(sequence: block.sequence, head: keyValueHead, row: key)
-      kernels.pointee.axpy(weights[key - union.lowerBound], values, output, problem.shape.valueWidth)
+    let scratch = TensorStorage(minimumCapacity: values.rows * values.columns)
+    var others: [(key: Int, column: Int, value: Float)] = []
+    for row in 0..<values.rows {
+      for column in 0..<values.columns {
+        let value = values.base[row * values.rowStride + column]
+        scratch.base[row * values.columns + column] = value.isFinite ? value : 0
+        if !value.isFinite { others.append((union.lowerBound + row, column, value)) }
+      }
+    }
+    let finite = MatrixView(base: scratch.base, rows: values.rows, columns: values.columns, rowStride: values.columns)
+    MatrixProduct.multiply(weights, finite, into: output)
+    withExtendedLifetime(scratch) {}
+
+    for row in 0..<output.rows {
+      let query = block.rows.lowerBound + row
+      let keys = problem.mask.interval(sequence: block.sequence, head: block.head, query: query)
+      for other in others
+      where keys.contains(other.key)
+        && problem.mask.cellAllows(sequence: block.sequence, head: block.head, query: query, key: other.key)
+      {
+        let weight = weights.base[row * weights.rowStride + other.key - union.lowerBound]
+        output.base[row * output.rowStride + other.column] += weight * other.value
+      }
     }
   }
 

@@ -1,3 +1,5 @@
+import AttentionTensors
+
 /// Document numbers resolved against the lengths of a call.
 struct DocumentGeometry: Sendable {
   /// Whether every document's keys stand together in each sequence, so that intervals say everything.
@@ -13,7 +15,7 @@ struct DocumentGeometry: Sendable {
       (rows.count == lengths.count || rows.count == 1)
         && lengths.indices.allSatisfy { rows[rows.count == 1 ? 0 : $0].count == lengths[$0] }
     }
-    precondition(
+    require(
       fits(query, queryLengths) && fits(key, keyLengths),
       """
       attention: document numbers for \(query.map(\.count)) queries and \(key.map(\.count)) keys do not fit sequences \

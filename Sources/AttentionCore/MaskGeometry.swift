@@ -63,7 +63,7 @@ struct MaskGeometry: @unchecked Sendable {
     case .band(let left, let right, let alignment):
       bands.append(Band(left: left, right: right, alignment: alignment))
     case .keyLengths(let lengths):
-      precondition(
+      require(
         lengths.count == keyLengths.count && zip(lengths, keyLengths).allSatisfy { $0 >= 0 && $0 <= $1 },
         "attention: the mask's key lengths \(lengths) do not fit sequences of \(keyLengths) keys")
       existingKeys = zip(existingKeys, lengths).map { min($0, $1) }
@@ -80,8 +80,8 @@ struct MaskGeometry: @unchecked Sendable {
       owners.append(values)
       biases.append(axes.dense(values.unsafeBase, shape: values.shape, name: "bias"))
     case .linearBias(let slopes, let alignment):
-      precondition(slopes.count == heads, "attention: \(slopes.count) linear-bias slopes for \(heads) query heads")
-      precondition(
+      require(slopes.count == heads, "attention: \(slopes.count) linear-bias slopes for \(heads) query heads")
+      require(
         axes.queries + axes.keys <= 1 << 24, "attention: linear biases reach over at most 2²⁴ positions in all")
       linearBiases.append(LinearBias(slopes: slopes, alignment: alignment))
     }
@@ -208,7 +208,7 @@ struct BroadcastAxes {
     func fits(_ axis: Int) -> Bool {
       padded[axis] == 1 || padded[axis] == target[axis] || (isRagged && axis >= 2 && padded[axis] >= target[axis])
     }
-    precondition(
+    require(
       padded.count == 4 && (0..<4).allSatisfy(fits),
       "attention: \(name) \(shape) does not broadcast to [sequences, heads, queries, keys] = \(target)")
     let strides = [padded[1] * padded[2] * padded[3], padded[2] * padded[3], padded[3], 1]

@@ -60,17 +60,18 @@ extension AttentionShape {
     let shapes = """
       query \(query), key \(key), value \(value), query lengths \(layout.lengths), key lengths \(keyLayout.lengths)
       """
-    precondition(
+    require(
       query.count == 2 && key.count == 2 && value.count == 2,
       "attention: \(shapes) are not [tokens, Hq · dk], [tokens, Hkv · dk], [tokens, Hkv · dv]")
-    precondition(
+    require(
       layout.sequenceCount == keyLayout.sequenceCount && query[0] == layout.tokenCount
         && key[0] == keyLayout.tokenCount && value[0] == keyLayout.tokenCount,
       "attention: \(shapes): the rows are not the tokens of as many query as key sequences")
-    precondition(
+    require(
       heads > 0 && keyValueHeads > 0 && query[1].isMultiple(of: heads) && key[1].isMultiple(of: keyValueHeads)
         && value[1].isMultiple(of: keyValueHeads) && query[1] / heads == key[1] / keyValueHeads,
-      "attention: \(shapes): the widths do not split into \(heads) query heads and \(keyValueHeads) kv heads of equal dk")
+      "attention: \(shapes): the widths do not split into \(heads) query heads and \(keyValueHeads) kv heads of equal dk"
+    )
     self.init(
       queryLengths: layout.lengths, keyLengths: keyLayout.lengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: query[1] / heads, valueWidth: value[1] / keyValueHeads, shapes: shapes)

@@ -55,10 +55,10 @@ extension AttentionShape {
   /// - Precondition: the 4-D shapes fit each other.
   init(query: [Int], key: [Int], value: [Int]) {
     let shapes = "query \(query), key \(key), value \(value)"
-    precondition(
+    require(
       query.count == 4 && key.count == 4 && value.count == 4,
       "attention: \(shapes) are not [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv]")
-    precondition(
+    require(
       query[0] == key[0] && key[0] == value[0] && key[1] == value[1] && key[2] == value[2] && query[3] == key[3],
       "attention: \(shapes) differ where [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv] must agree")
     self.init(
@@ -71,10 +71,10 @@ extension AttentionShape {
     queryLengths: [Int], keyLengths: [Int], heads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int,
     shapes: String
   ) {
-    precondition(
+    require(
       keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
       "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
-    precondition(keyWidth > 0, "attention: dk is 0 (\(shapes))")
+    require(keyWidth > 0, "attention: dk is 0 (\(shapes))")
     self.init(
       queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: keyWidth, valueWidth: valueWidth)

@@ -1,3 +1,5 @@
+import AttentionTensors
+
 /// How the sequences of a ragged batch lie end to end in a `[tokens, width]` tensor.
 ///
 ///     let layout = SequenceLayout(lengths: [3, 0, 5])
@@ -19,9 +21,9 @@ public struct SequenceLayout: Sendable, Equatable {
     var offsets = [0]
     offsets.reserveCapacity(lengths.count + 1)
     for length in lengths {
-      precondition(length >= 0, "SequenceLayout: a length of \(length) is negative")
+      require(length >= 0, "SequenceLayout: a length of \(length) is negative")
       let (sum, overflow) = offsets[offsets.count - 1].addingReportingOverflow(length)
-      precondition(!overflow, "SequenceLayout: the lengths sum to more tokens than memory can hold")
+      require(!overflow, "SequenceLayout: the lengths sum to more tokens than memory can hold")
       offsets.append(sum)
     }
     self.lengths = lengths

@@ -11,7 +11,7 @@ public struct BooleanTensor: Sendable, Equatable {
   ///
   /// - Precondition: `cells.count` is the product of `shape`.
   public init(_ cells: [Bool], shape: [Int]) {
-    precondition(
+    require(
       Tensor.scalarCount(of: shape) == cells.count,
       "BooleanTensor: \(cells.count) cells do not fill the shape \(shape)")
     self.shape = shape

@@ -46,7 +46,7 @@ package enum MatrixProduct {
   ) {
     let inner = transposingRight ? right.columns : right.rows
     let columns = transposingRight ? right.rows : right.columns
-    precondition(
+    require(
       left.columns == inner && result.rows == left.rows && result.columns == columns,
       """
       MatrixProduct: [\(left.rows), \(left.columns)] times [\(right.rows), \(right.columns)]\
@@ -65,7 +65,7 @@ package enum MatrixProduct {
 
   private static func blasInteger(_ value: Int) -> Int32 {
     guard let narrow = Int32(exactly: value) else {
-      preconditionFailure("MatrixProduct: a dimension or stride of \(value) does not fit OpenBLAS's 32-bit integers")
+      fatalError("MatrixProduct: a dimension or stride of \(value) does not fit OpenBLAS's 32-bit integers")
     }
     return narrow
   }

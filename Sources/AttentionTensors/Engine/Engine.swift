@@ -16,7 +16,7 @@ public enum Engine {
   ///
   /// - Precondition: `count` is at least 1 and at most 64, or what OpenBLAS was built for.
   public static func setThreadCount(_ count: Int) {
-    precondition(
+    require(
       (1...ThreadCount.maximum).contains(count),
       "Engine: a thread count of \(count) does not lie in 1...\(ThreadCount.maximum)")
     WorkerPool.shared.setThreadCount(ThreadCount(count: count, reason: .program))

@@ -38,7 +38,7 @@ public enum KernelSet: String, Sendable, CaseIterable {
   private static let resolved: Resolved = {
     let (set, warning) = resolve(environment: getenv("ATTENTION_ISA").map { String(cString: $0) })
     guard let kernels = attention_kernels_for(set.instructionSet) else {
-      preconditionFailure("KernelSet: \(set) was chosen but does not run here")
+      fatalError("KernelSet: \(set) was chosen but does not run here")
     }
     return Resolved(set: set, kernels: kernels, warning: warning)
   }()

@@ -203,7 +203,7 @@ private enum PoolThread {
   /// Set to a non-null value while the thread computes for the engine.
   private static let key: pthread_key_t = {
     var key = pthread_key_t()
-    precondition(pthread_key_create(&key, nil) == 0, "WorkerPool: the system has no thread-specific keys left")
+    require(pthread_key_create(&key, nil) == 0, "WorkerPool: the system has no thread-specific keys left")
     return key
   }()
 
@@ -224,6 +224,6 @@ private enum PoolThread {
   static func start(named name: String, _ body: @escaping @Sendable () -> Void) {
     let context = Unmanaged.passRetained(Start(body)).toOpaque()
     let status = attention_start_thread(name, { Unmanaged<Start>.fromOpaque($0).takeRetainedValue().body() }, context)
-    precondition(status == 0, "WorkerPool: cannot start a thread: \(String(cString: strerror(status)))")
+    require(status == 0, "WorkerPool: cannot start a thread: \(String(cString: strerror(status)))")
   }
 }

@@ -1,0 +1,119 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Bytes that can be read at any position, by many readers at once: an open file, or memory in tests.
+protocol ByteSource: Sendable {
+  /// What error messages call the source.
+  var name: String { get }
+  /// The number of bytes when the source was opened.
+  var size: Int { get }
+  /// Fills `buffer` with the bytes from `position` on.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at position: Int) throws(TensorFileError)
+}
+
+extension ByteSource {
+  /// The bytes of a range that lies inside the source.
+  func bytes(in range: Range<Int>) throws(TensorFileError) -> [UInt8] {
+    try requireMemory(forBytes: range.count)
+    var failure: TensorFileError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+      do throws(TensorFileError) {
+        try read(
+          into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<range.count]),
+          at: range.lowerBound)
+        count = range.count
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// Throws when the system would refuse an allocation of this size, which for an array or a tensor is fatal.
+  ///
+  /// A file with holes may be far larger than the memory of the machine. Small sizes are not tried.
+  func requireMemory(forBytes bytes: Int, tensor: String? = nil) throws(TensorFileError) {
+    guard bytes >= 1 << 28 else { return }
+    // A tensor's storage is up to a quarter larger than asked for.
+    let (needed, overflow) = bytes.addingReportingOverflow(bytes / 4)
+    if !overflow, let block = malloc(needed) {
+      free(block)
+    } else {
+      throw TensorFileError(file: name, tensor: tensor, reason: .notEnoughMemory(bytes: bytes))
+    }
+  }
+}
+
+/// An open file. It is closed with the last reference.
+final class FileSource: ByteSource {
+  let name: String
+  let size: Int
+  private let descriptor: Int32
+
+  /// Opens a regular file for reading; anything else, such as a folder or a pipe, is an error.
+  init(path: String) throws(TensorFileError) {
+    guard !path.isEmpty, !path.utf8.contains(0) else { throw TensorFileError(file: path, reason: .invalidPath) }
+    var descriptor: Int32
+    repeat {
+      // Without O_NONBLOCK, opening a pipe would wait for its writer.
+      descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+    } while descriptor < 0 && errno == EINTR
+    guard descriptor >= 0 else { throw TensorFileError(file: path, reason: .cannotOpen(code: errno)) }
+
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let code = errno
+      close(descriptor)
+      throw TensorFileError(file: path, reason: .cannotOpen(code: code))
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw TensorFileError(file: path, reason: .notARegularFile)
+    }
+    name = path
+    size = Int(status.st_size)
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at position: Int) throws(TensorFileError) {
+    // The systems read at most 2 GiB at a time, and one of them fails on more.
+    let largestRead = 1 << 30
+    var done = 0
+    while done < buffer.count {
+      let count = pread(
+        descriptor, buffer.baseAddress! + done, min(buffer.count - done, largestRead), off_t(position + done))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        throw TensorFileError(
+          file: name, reason: .truncated(needed: position + buffer.count, found: position + done))
+      } else if errno != EINTR {
+        throw TensorFileError(file: name, reason: .cannotRead(code: errno))
+      }
+    }
+  }
+}
+
+/// A file's bytes in memory.
+struct MemorySource: ByteSource {
+  let name: String
+  let bytes: [UInt8]
+
+  var size: Int { bytes.count }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at position: Int) throws(TensorFileError) {
+    guard position + buffer.count <= bytes.count else {
+      throw TensorFileError(
+        file: name, reason: .truncated(needed: position + buffer.count, found: bytes.count))
+    }
+    bytes.withUnsafeBytes {
+      buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[position..<position + buffer.count]))
+    }
+  }
+}
