@@ -72,9 +72,9 @@ struct AtomicFileWriter: ~Copyable {
     }
   }
 
-  /// Appends bytes.
-  func write(_ bytes: [UInt8]) throws(TensorFileError) {
-    let result: Result<Void, TensorFileError> = bytes.withUnsafeBytes { buffer in
+  /// Appends the bytes of elements.
+  func write(_ elements: [some BitwiseCopyable]) throws(TensorFileError) {
+    let result: Result<Void, TensorFileError> = elements.withUnsafeBytes { buffer in
       do throws(TensorFileError) { return .success(try write(buffer)) } catch { return .failure(error) }
     }
     try result.get()
