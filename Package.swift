@@ -33,8 +33,10 @@ let package = Package(
 
     // The library, from the inside out
     .target(name: "CAttentionKernels", cSettings: cSettings),
+    .target(name: "CAttentionSystem", cSettings: cSettings),
     .target(
-      name: "AttentionTensors", dependencies: ["COpenBLAS", "CAttentionKernels"], swiftSettings: swiftSettings),
+      name: "AttentionTensors", dependencies: ["COpenBLAS", "CAttentionKernels", "CAttentionSystem"],
+      swiftSettings: swiftSettings),
     .target(
       name: "AttentionCore", dependencies: ["AttentionTensors", "CAttentionKernels"], swiftSettings: swiftSettings),
     .target(

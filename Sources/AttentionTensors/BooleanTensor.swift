@@ -2,20 +2,46 @@
 public struct BooleanTensor: Sendable, Equatable {
   /// The length of each axis, outermost first.
   public let shape: [Int]
-  /// The cells in row-major order.
-  public let cells: [Bool]
+  private let storage: BooleanStorage
+
+  /// The cells in row-major order. O(count).
+  public var cells: [Bool] { Array(storage.cells) }
 
   /// Creates a tensor from its cells in row-major order.
   ///
   /// - Precondition: `cells.count` is the product of `shape`.
   public init(_ cells: [Bool], shape: [Int]) {
-    precondition(
+    require(
       Tensor.scalarCount(of: shape) == cells.count,
       "BooleanTensor: \(cells.count) cells do not fill the shape \(shape)")
     self.shape = shape
-    self.cells = cells
+    self.storage = BooleanStorage(cells)
   }
 
   /// The number of axes.
   public var rank: Int { shape.count }
+
+  /// The cells as bytes, 0 or 1. The pointer is valid as long as this tensor or a copy of it lives.
+  package var bytes: UnsafePointer<UInt8> {
+    UnsafeRawPointer(storage.cells.baseAddress!).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// Whether shapes and cells are equal. O(count).
+  public static func == (left: BooleanTensor, right: BooleanTensor) -> Bool {
+    left.shape == right.shape && left.storage.cells.elementsEqual(right.storage.cells)
+  }
+}
+
+/// Immutable cells at an address that does not change.
+private final class BooleanStorage: @unchecked Sendable {
+  // @unchecked: never written after init.
+  let cells: UnsafeBufferPointer<Bool>
+
+  init(_ source: [Bool]) {
+    let copy = UnsafeMutableBufferPointer<Bool>.allocate(capacity: max(1, source.count))
+    _ = copy.update(from: source)
+    cells = UnsafeBufferPointer(rebasing: copy[..<source.count])
+  }
+
+  deinit { UnsafeMutablePointer(mutating: cells.baseAddress!).deallocate() }
 }

@@ -43,11 +43,11 @@ public struct Tensor: Sendable {
   /// - Precondition: `scalars.count` is the product of `shape`.
   public init(_ scalars: some Collection<Float>, shape: [Int]) {
     let count = scalars.count
-    precondition(
+    require(
       Tensor.scalarCount(of: shape) == count, "Tensor: \(count) scalars do not fill the shape \(shape)")
     self.init(uninitialized: shape) { buffer in
       let (_, written) = buffer.initialize(from: scalars)
-      precondition(written == count, "Tensor: the collection held fewer scalars than its count of \(count)")
+      require(written == count, "Tensor: the collection held fewer scalars than its count of \(count)")
     }
   }
 
@@ -61,7 +61,7 @@ public struct Tensor: Sendable {
   ///
   /// - Precondition: the product of `newShape` is ``count``.
   public func reshaped(to newShape: [Int]) -> Tensor {
-    precondition(
+    require(
       Tensor.scalarCount(of: newShape) == count, "Tensor: cannot reshape \(shape) to \(newShape): the counts differ")
     var copy = self
     copy.shape = newShape
@@ -99,6 +99,9 @@ public struct Tensor: Sendable {
     }
   }
 
+  /// The first scalar. The pointer is valid as long as this tensor or a copy of it lives and none is written to.
+  package var unsafeBase: UnsafePointer<Float> { UnsafePointer(storage.base) }
+
   @usableFromInline var storageForReading: TensorStorage { storage }
 
   private mutating func makeUnique() {
@@ -109,10 +112,10 @@ public struct Tensor: Sendable {
   }
 
   private func offset(of indices: [Int]) -> Int {
-    precondition(indices.count == rank, "Tensor: \(indices.count) indices for the shape \(shape)")
+    require(indices.count == rank, "Tensor: \(indices.count) indices for the shape \(shape)")
     var position = 0
     for (index, length) in zip(indices, shape) {
-      precondition(index >= 0 && index < length, "Tensor: the indices \(indices) lie outside the shape \(shape)")
+      require(index >= 0 && index < length, "Tensor: the indices \(indices) lie outside the shape \(shape)")
       position = position * length + index
     }
     return position
@@ -121,7 +124,7 @@ public struct Tensor: Sendable {
   /// The product of the dimensions, with a message that shows the shape when one is negative or the product overflows.
   package static func scalarCount(of shape: [Int]) -> Int {
     guard let count = checkedScalarCount(of: shape) else {
-      preconditionFailure("Tensor: the shape \(shape) has a negative dimension or more scalars than memory can hold")
+      fatalError("Tensor: the shape \(shape) has a negative dimension or more scalars than memory can hold")
     }
     return count
   }

@@ -34,7 +34,7 @@ public final class TensorStorage: @unchecked Sendable {
   public static var cacheLimit: Int {
     get { freeBlocks.withLock { $0.limit } }
     set {
-      precondition(newValue >= 0, "TensorStorage: a cache limit of \(newValue) bytes is negative")
+      require(newValue >= 0, "TensorStorage: a cache limit of \(newValue) bytes is negative")
       for block in freeBlocks.withLock({ $0.shrink(to: newValue) }) { free(block.base) }
     }
   }
@@ -54,14 +54,14 @@ public final class TensorStorage: @unchecked Sendable {
     guard bytes > 64 else { return 64 }
     let quarter = max(64, 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount - 3))
     let (rounded, overflow) = bytes.addingReportingOverflow(quarter - 1)
-    precondition(!overflow, "TensorStorage: \(bytes) bytes are more than memory can hold")
+    require(!overflow, "TensorStorage: \(bytes) bytes are more than memory can hold")
     return rounded / quarter * quarter
   }
 
   private static func allocate(bytes: Int) -> UnsafeMutablePointer<Float> {
     var block: UnsafeMutableRawPointer?
     guard posix_memalign(&block, 64, bytes) == 0, let block else {
-      preconditionFailure("TensorStorage: the system has no \(bytes) bytes left")
+      fatalError("TensorStorage: the system has no \(bytes) bytes left")
     }
     return block.bindMemory(to: Float.self, capacity: bytes / MemoryLayout<Float>.stride)
   }

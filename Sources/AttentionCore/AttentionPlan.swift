@@ -1,0 +1,64 @@
+import AttentionTensors
+
+/// What a call of attention will do, known before it: the path, the memory, the work.
+public struct AttentionPlan: Sendable {
+  /// The path that will run: never ``AttentionPath/automatic``.
+  public let path: AttentionPath
+  /// Why this one.
+  public let reason: String
+  /// The bytes of working memory at the most, over all threads, beside inputs and results.
+  public let scratchBytes: Int
+  /// Floating-point operations of the two products over the keys that queries may attend to: 2 · (dk + dv) for each
+  /// visible cell of the score matrix.
+  public let usefulOperations: Double
+  /// Floating-point operations of the two products as the path carries them out.
+  public let executedOperations: Double
+
+  /// Plans a call on 4-D tensors of these shapes. O(B · Hq · Lq), or O(B · Hq · Lq · Lk) with dense masks.
+  ///
+  /// - Precondition: the shapes fit each other and the mask.
+  public init(
+    queryShape: [Int], keyShape: [Int], valueShape: [Int], mask: AttentionMask = .none,
+    options: AttentionOptions = .init()
+  ) {
+    self.init(
+      AttentionShape(query: queryShape, key: keyShape, value: valueShape), mask: mask, options: options,
+      isRagged: false)
+  }
+
+  init(_ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool) {
+    let geometry = MaskGeometry(
+      mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
+    (path, reason) = AttentionPlan.choose(options.path, shape: shape)
+    var visible = 0
+    for sequence in 0..<shape.sequenceCount {
+      for head in 0..<shape.heads { visible += geometry.visibleCells(sequence: sequence, head: head) }
+    }
+    let operationsPerCell = 2 * Double(shape.keyWidth + shape.valueWidth)
+    usefulOperations = operationsPerCell * Double(visible)
+    switch path {
+    case .naive, .automatic:
+      executedOperations = usefulOperations
+      // A row of scores, of weights and of flags on each thread.
+      scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9
+    case .blas:
+      var cells = 0
+      var largest = 0
+      for block in ScoreBlock.all(shape) {
+        let scores = block.rows.count * VisibleKeys(geometry, block).union.count
+        cells += scores
+        largest = max(largest, scores)
+      }
+      executedOperations = operationsPerCell * Double(cells)
+      scratchBytes = Engine.threadCount.count * largest * MemoryLayout<Float>.stride
+    }
+  }
+
+  /// The path that a choice comes to, and why.
+  static func choose(_ path: AttentionPath, shape: AttentionShape) -> (path: AttentionPath, reason: String) {
+    switch path {
+    case .naive, .blas: (path, "asked for")
+    case .automatic: (.blas, "OpenBLAS carries the products at every size that was measured")
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import AttentionTensors
+
+/// One call of attention, whatever the layout of its tensors: where each sequence and head lies in memory.
+struct AttentionProblem: @unchecked Sendable {
+  // @unchecked: pointers into tensors that the entry point keeps alive; each task writes rows of its own.
+
+  /// How the rows of a sequence and head are found from a first scalar.
+  struct Strides {
+    /// For each sequence, the position of its first scalar.
+    let sequences: [Int]
+    let head: Int
+    let row: Int
+
+    func position(sequence: Int, head: Int, row: Int) -> Int { sequences[sequence] + head * self.head + row * self.row }
+
+    /// `[B, H, L, width]`: heads apart, rows of a head together.
+    static func separateHeads(sequences: Int, heads: Int, length: Int, width: Int) -> Strides {
+      Strides(
+        sequences: (0..<sequences).map { $0 * heads * length * width }, head: length * width, row: width)
+    }
+
+    /// `[tokens, heads · width]`: rows of a sequence together, heads side by side.
+    static func sideBySide(_ layout: SequenceLayout, heads: Int, width: Int) -> Strides {
+      Strides(
+        sequences: layout.offsets.dropLast().map { $0 * heads * width }, head: width, row: heads * width)
+    }
+
+    /// `[heads, Lq, Lk]` for each sequence, one after the other.
+    static func scores(queryLengths: [Int], keyLengths: [Int], heads: Int) -> ScoreStrides {
+      var offsets = [0]
+      for (queries, keys) in zip(queryLengths, keyLengths) {
+        offsets.append(offsets[offsets.count - 1] + heads * queries * keys)
+      }
+      return ScoreStrides(sequences: offsets, queryLengths: queryLengths, keyLengths: keyLengths)
+    }
+  }
+
+  struct ScoreStrides {
+    let sequences: [Int]
+    let queryLengths: [Int]
+    let keyLengths: [Int]
+
+    func position(sequence: Int, head: Int, row: Int) -> Int {
+      sequences[sequence] + (head * queryLengths[sequence] + row) * keyLengths[sequence]
+    }
+  }
+
+  struct Input {
+    let base: UnsafePointer<Float>
+    let strides: Strides
+
+    func row(sequence: Int, head: Int, row: Int) -> UnsafePointer<Float> {
+      base + strides.position(sequence: sequence, head: head, row: row)
+    }
+  }
+
+  struct Output {
+    let base: UnsafeMutablePointer<Float>
+    let strides: Strides
+
+    func row(sequence: Int, head: Int, row: Int) -> UnsafeMutablePointer<Float> {
+      base + strides.position(sequence: sequence, head: head, row: row)
+    }
+  }
+
+  struct ScoreOutput {
+    let base: UnsafeMutablePointer<Float>
+    let strides: ScoreStrides
+
+    func row(sequence: Int, head: Int, row: Int) -> UnsafeMutablePointer<Float> {
+      base + strides.position(sequence: sequence, head: head, row: row)
+    }
+  }
+
+  let shape: AttentionShape
+  let scale: Float
+  let softcap: Float?
+  let mask: MaskGeometry
+
+  let query: Input
+  let key: Input
+  let value: Input
+  let output: Output
+  let logSumExp: Output?
+  let weights: ScoreOutput?
+  let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+
+  func scoreOutput(_ stage: AttentionScoreStage) -> ScoreOutput? { scores.first { $0.stage == stage }?.output }
+}
+
+/// The lengths, heads and widths of a call.
+struct AttentionShape: Sendable {
+  let queryLengths: [Int]
+  let keyLengths: [Int]
+  let heads: Int
+  let keyValueHeads: Int
+  let keyWidth: Int
+  let valueWidth: Int
+
+  /// The kv head that a query head attends to: heads of a group are neighbours.
+  func keyValueHead(of head: Int) -> Int { head / (heads / keyValueHeads) }
+
+  var sequenceCount: Int { queryLengths.count }
+
+  var scale: Float { 1 / Float(keyWidth).squareRoot() }
+}

@@ -1,0 +1,111 @@
+import AttentionTensors
+
+/// Scaled dot-product attention (Vaswani et al., 1706.03762, §3.2.1): softmax(scale·Q·Kᵀ)·V.
+///
+///     let output = scaledDotProductAttention(query: q, key: k, value: v, mask: .causal(.start))
+///
+/// Scores are scale·Q·Kᵀ, then c·tanh(score/c) if a softcap is set, then biases are added and masked scores are −∞; the
+/// softmax runs over keys. Shapes:
+/// query `[B, Hq, Lq, dk]`, key `[B, Hkv, Lk, dk]`, value `[B, Hkv, Lk, dv]`, result `[B, Hq, Lq, dv]`.
+/// Hq is a multiple of Hkv: each group of Hq/Hkv neighbouring query heads shares a kv head (GQA, Ainslie et al.,
+/// 2305.13245). Any length may be 0.
+///
+/// A query that may attend to nothing gets 0. A NaN or infinity behind a mask changes nothing; a visible one propagates
+/// as in the formula. Results do not depend on the number of threads or on other callers.
+///
+/// O(B · Hq · Lq · Lk · (dk + dv)) operations, less what causal, window, document and length masks cut away.
+///
+/// - Precondition: the shapes fit each other and the mask.
+public func scaledDotProductAttention(
+  query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask = .none, options: AttentionOptions = .init()
+) -> Tensor {
+  scaledDotProductAttention(query: query, key: key, value: value, mask: mask, options: options, returning: []).output
+}
+
+/// Scaled dot-product attention that also returns what `extras` asks for.
+///
+/// As ``scaledDotProductAttention(query:key:value:mask:options:)``; the output's bits do not depend on `extras`. Weights
+/// and scores take 4 · B · Hq · Lq · Lk bytes each.
+public func scaledDotProductAttention(
+  query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask = .none, options: AttentionOptions = .init(),
+  returning extras: AttentionExtras
+) -> AttentionResult {
+  let shape = AttentionShape(query: query.shape, key: key.shape, value: value.shape)
+  let (batch, queries, keys) = (query.shape[0], query.shape[2], key.shape[2])
+  var outputs = AttentionOutputs(
+    shape: shape, outputShape: [batch, shape.heads, queries, shape.valueWidth],
+    logSumExpShape: [batch, shape.heads, queries], extras: extras)
+  func strides(_ heads: Int, _ length: Int, _ width: Int) -> AttentionProblem.Strides {
+    .separateHeads(sequences: batch, heads: heads, length: length, width: width)
+  }
+  runAttention(
+    shape, mask: mask, options: options, isRagged: false,
+    query: (query, strides(shape.heads, queries, shape.keyWidth)),
+    key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
+    value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth)),
+    outputs: &outputs, outputStrides: strides(shape.heads, queries, shape.valueWidth),
+    logSumExpStrides: strides(shape.heads, queries, 1))
+  let scoreShape = [batch, shape.heads, queries, keys]
+  return AttentionResult(
+    output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights?.reshaped(to: scoreShape),
+    scores: Dictionary(uniqueKeysWithValues: outputs.scores.map { ($0.stage, $0.tensor.reshaped(to: scoreShape)) }))
+}
+
+extension AttentionShape {
+  /// - Precondition: the 4-D shapes fit each other.
+  init(query: [Int], key: [Int], value: [Int]) {
+    let shapes = "query \(query), key \(key), value \(value)"
+    require(
+      query.count == 4 && key.count == 4 && value.count == 4,
+      "attention: \(shapes) are not [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv]")
+    require(
+      query[0] == key[0] && key[0] == value[0] && key[1] == value[1] && key[2] == value[2] && query[3] == key[3],
+      "attention: \(shapes) differ where [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv] must agree")
+    self.init(
+      queryLengths: [Int](repeating: query[2], count: query[0]), keyLengths: [Int](repeating: key[2], count: query[0]),
+      heads: query[1], keyValueHeads: key[1], keyWidth: query[3], valueWidth: value[3], shapes: shapes)
+  }
+
+  /// - Precondition: the heads form whole groups, and keys have a width.
+  init(
+    queryLengths: [Int], keyLengths: [Int], heads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int,
+    shapes: String
+  ) {
+    require(
+      keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
+      "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
+    require(keyWidth > 0, "attention: dk is 0 (\(shapes))")
+    self.init(
+      queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
+      keyWidth: keyWidth, valueWidth: valueWidth)
+  }
+}
+
+/// Resolves the mask, points at the memory, and runs the path.
+func runAttention(
+  _ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool,
+  query: (tensor: Tensor, strides: AttentionProblem.Strides), key: (tensor: Tensor, strides: AttentionProblem.Strides),
+  value: (tensor: Tensor, strides: AttentionProblem.Strides), outputs: inout AttentionOutputs,
+  outputStrides: AttentionProblem.Strides, logSumExpStrides: AttentionProblem.Strides
+) {
+  let geometry = MaskGeometry(
+    mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
+  let scoreStrides = AttentionProblem.Strides.scores(
+    queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads)
+  outputs.withPointers { output, logSumExp, weights, scores in
+    let problem = AttentionProblem(
+      shape: shape, scale: options.scale ?? shape.scale, softcap: options.softcap, mask: geometry,
+      query: .init(base: query.tensor.unsafeBase, strides: query.strides),
+      key: .init(base: key.tensor.unsafeBase, strides: key.strides),
+      value: .init(base: value.tensor.unsafeBase, strides: value.strides),
+      output: .init(base: output, strides: outputStrides),
+      logSumExp: logSumExp.map { .init(base: $0, strides: logSumExpStrides) },
+      weights: weights.map { .init(base: $0, strides: scoreStrides) },
+      scores: scores.map { ($0.0, .init(base: $0.1, strides: scoreStrides)) })
+    switch AttentionPlan.choose(options.path, shape: shape).path {
+    case .naive: runNaive(problem)
+    case .blas, .automatic: runBLAS(problem)
+    }
+  }
+  withExtendedLifetime((query.tensor, key.tensor, value.tensor)) {}
+}

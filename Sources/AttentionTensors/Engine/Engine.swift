@@ -1,0 +1,40 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The state that the whole process shares: the threads, the kernels, and OpenBLAS.
+public enum Engine {
+  /// The threads that compute, and what decided their number.
+  ///
+  /// At first the smallest of the online processors, the processors that the process may run on, and the processor
+  /// time of its cgroup (rounded up), or what `ATTENTION_NUM_THREADS` says.
+  public static var threadCount: ThreadCount { WorkerPool.shared.threadCount }
+
+  /// Sets the number of threads that compute, for all callers in the process. Results do not depend on it.
+  ///
+  /// - Precondition: `count` is at least 1 and at most 64, or what OpenBLAS was built for.
+  public static func setThreadCount(_ count: Int) {
+    require(
+      (1...ThreadCount.maximum).contains(count),
+      "Engine: a thread count of \(count) does not lie in 1...\(ThreadCount.maximum)")
+    WorkerPool.shared.setThreadCount(ThreadCount(count: count, reason: .program))
+  }
+
+  /// What in the environment could not be followed, or would make the figures wrong: one sentence each, or none.
+  public static var warnings: [String] {
+    var warnings = [startThreads.warning, KernelSet.warning].compactMap(\.self)
+    if !OpenBLAS.answersForCBLAS {
+      warnings.append(
+        "cblas_sgemm comes from \(OpenBLAS.libraryPath ?? "an unknown file"), which is not the OpenBLAS that is loaded; "
+          + "results hold, speeds do not")
+    }
+    return warnings
+  }
+
+  static let limits = ThreadCount.Limits.current()
+
+  static let startThreads = ThreadCount.resolve(
+    limits: limits, environment: getenv("ATTENTION_NUM_THREADS").map { String(cString: $0) })
+}

@@ -1,0 +1,79 @@
+import COpenBLAS
+
+/// A strided view of float32 rows in somebody else's memory: element (i, j) is `base[i * rowStride + j]`.
+///
+/// Splitting a `[tokens, heads · d]` matrix into heads is such a view, so nothing is copied.
+package struct MatrixView {
+  package let base: UnsafePointer<Float>
+  package let rows: Int
+  package let columns: Int
+  package let rowStride: Int
+
+  package init(base: UnsafePointer<Float>, rows: Int, columns: Int, rowStride: Int) {
+    self.base = base
+    self.rows = rows
+    self.columns = columns
+    self.rowStride = rowStride
+  }
+}
+
+/// A ``MatrixView`` that can be written to.
+package struct MutableMatrixView {
+  package let base: UnsafeMutablePointer<Float>
+  package let rows: Int
+  package let columns: Int
+  package let rowStride: Int
+
+  package init(base: UnsafeMutablePointer<Float>, rows: Int, columns: Int, rowStride: Int) {
+    self.base = base
+    self.rows = rows
+    self.columns = columns
+    self.rowStride = rowStride
+  }
+}
+
+/// Products by `cblas_sgemm`, with every dimension checked to fit its 32-bit integers.
+package enum MatrixProduct {
+  /// result = factor · left · right, or factor · left · rightᵀ. What `result` held before is not read.
+  ///
+  /// An empty inner dimension gives zeros. O(rows · columns · inner).
+  ///
+  /// - Precondition: the shapes fit; every dimension and stride is below 2³¹; the calling thread computes for the
+  ///   ``WorkerPool`` (OpenBLAS is at one thread there).
+  package static func multiply(
+    _ left: MatrixView, _ right: MatrixView, transposingRight: Bool = false, factor: Float = 1,
+    into result: MutableMatrixView
+  ) {
+    let inner = transposingRight ? right.columns : right.rows
+    let columns = transposingRight ? right.rows : right.columns
+    require(
+      left.columns == inner && result.rows == left.rows && result.columns == columns,
+      """
+      MatrixProduct: [\(left.rows), \(left.columns)] times [\(right.rows), \(right.columns)]\
+      \(transposingRight ? " transposed" : "") does not give [\(result.rows), \(result.columns)]
+      """)
+    guard result.rows > 0, columns > 0 else { return }
+    guard inner > 0 else {
+      for row in 0..<result.rows { (result.base + row * result.rowStride).update(repeating: 0, count: columns) }
+      return
+    }
+    cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans,
+      blasInteger(left.rows), blasInteger(columns), blasInteger(inner), factor, left.base, blasInteger(left.rowStride),
+      right.base, blasInteger(right.rowStride), 0, result.base, blasInteger(result.rowStride))
+  }
+
+  private static func blasInteger(_ value: Int) -> Int32 {
+    guard let narrow = Int32(exactly: value) else {
+      fatalError("MatrixProduct: a dimension or stride of \(value) does not fit OpenBLAS's 32-bit integers")
+    }
+    return narrow
+  }
+}
+
+extension MatrixView {
+  /// The same rows, for reading.
+  package init(_ view: MutableMatrixView) {
+    self.init(base: UnsafePointer(view.base), rows: view.rows, columns: view.columns, rowStride: view.rowStride)
+  }
+}

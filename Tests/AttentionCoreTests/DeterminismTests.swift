@@ -1,0 +1,75 @@
+import Attention
+import Foundation
+import Testing
+
+/// Equal bits whatever the thread count and whoever else is calling.
+///
+/// The thread count belongs to the process, and other suites run beside this one: that must not matter either.
+@Suite(.serialized) struct DeterminismTests {
+  static let cases: [AttentionCase] = [
+    AttentionCase(name: "one long head", batch: 1, heads: 1, keyValueHeads: 1, queries: 900, keys: 900, keyWidth: 64),
+    AttentionCase(
+      name: "causal", batch: 1, heads: 3, keyValueHeads: 3, queries: 500, keys: 600, keyWidth: 32, mask: .causal(.end)),
+    AttentionCase(
+      name: "grouped", heads: 6, keyValueHeads: 2, queries: 129, keys: 257, keyWidth: 20, mask: .keyLengths([200, 3])),
+    AttentionCase(name: "small", batch: 4, queries: 5, keys: 5),
+  ]
+
+  @Test(arguments: cases, [AttentionPath.naive, .blas])
+  func threadCountChangesNoBit(_ testCase: AttentionCase, _ path: AttentionPath) {
+    let before = Engine.threadCount.count
+    defer { Engine.setThreadCount(before) }
+    let (query, key, value) = testCase.operands
+    func attend() -> AttentionResult {
+      scaledDotProductAttention(
+        query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(path), returning: allExtras)
+    }
+    Engine.setThreadCount(1)
+    let expected = attend()
+    for count in [1, 2, 3, 8] {
+      Engine.setThreadCount(count)
+      #expect(Engine.threadCount == ThreadCount(count: count, reason: .program))
+      for _ in 0..<3 {
+        let result = attend()
+        #expect(result.output.bits == expected.output.bits, "\(count) threads")
+        #expect(result.logSumExp!.bits == expected.logSumExp!.bits, "\(count) threads")
+        #expect(result.weights!.bits == expected.weights!.bits, "\(count) threads")
+      }
+    }
+  }
+
+  /// 64 threads of a host program at once, each with calls of its own.
+  @Test func concurrentCallersChangeNoBit() async {
+    let expected = Self.cases.map { testCase in
+      let (query, key, value) = testCase.operands
+      return scaledDotProductAttention(
+        query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(.blas)
+      ).bits
+    }
+    let wrong = await withTaskGroup(of: Int.self) { group in
+      for caller in 0..<64 {
+        group.addTask {
+          await onThread {
+            (0..<6).count { round in
+              let index = (caller + round) % Self.cases.count
+              let testCase = Self.cases[index]
+              let (query, key, value) = testCase.operands
+              let result = scaledDotProductAttention(
+                query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(.blas))
+              return result.bits != expected[index]
+            }
+          }
+        }
+      }
+      return await group.reduce(0, +)
+    }
+    #expect(wrong == 0)
+  }
+}
+
+/// Runs `body` on a thread of its own, as a host program that is not built on tasks would.
+func onThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
+  await withCheckedContinuation { continuation in
+    Thread { continuation.resume(returning: body()) }.start()
+  }
+}

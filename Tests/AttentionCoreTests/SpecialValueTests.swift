@@ -1,0 +1,106 @@
+import Attention
+import AttentionBenchmarks
+import Testing
+
+/// NaN and infinities: behind a mask they change nothing, in sight they propagate as in the formula.
+@Suite struct SpecialValueTests {
+  static let poisons: [Float] = [.nan, .infinity, -.infinity]
+
+  /// For each mask, poisons one key position after another: the rows that do not see it keep their bits, and the rows
+  /// that do agree with the float64 formula.
+  @Test(arguments: AttentionCase.kinds(queries: 9, keys: 13).map(\.name), [AttentionPath.naive, .blas])
+  func poisonStaysBehindTheMask(_ name: String, _ path: AttentionPath) throws {
+    let mask = try #require(AttentionCase.kinds(queries: 9, keys: 13).first { $0.name == name }).mask
+    let testCase = AttentionCase(name: name, heads: 2, queries: 9, keys: 13, keyWidth: 5, valueWidth: 3, mask: mask)
+    let (query, key, value) = testCase.operands
+    let clean = scaledDotProductAttention(
+      query: query, key: key, value: value, mask: mask, options: .init(path: path), returning: [.logSumExp, .weights])
+    let visibleRows = ReferenceAttention(query: query, key: key, value: value, mask: mask).allRows
+    for position in stride(from: 0, to: 13, by: 3) {
+      for (index, poison) in Self.poisons.enumerated() {
+        // Keys, values, or both.
+        let (badKey, badValue) = (
+          index == 1 ? key : key.poisoned(poison, row: position),
+          index == 2 ? value : value.poisoned(poison, row: position)
+        )
+        let result = scaledDotProductAttention(
+          query: query, key: badKey, value: badValue, mask: mask, options: .init(path: path),
+          returning: [.logSumExp, .weights])
+        let expected = ReferenceAttention(query: query, key: badKey, value: badValue, mask: mask).allRows
+        #expect(compare(result, with: expected).mismatch == nil, "\(poison) at \(position)")
+        for b in 0..<2 {
+          for h in 0..<2 {
+            for i in 0..<9 where visibleRows[b][h][i].scores[.biased]![position] == -.infinity {
+              for column in 0..<3 {
+                #expect(result.output[b, h, i, column].bitPattern == clean.output[b, h, i, column].bitPattern)
+              }
+              #expect(result.logSumExp![b, h, i].bitPattern == clean.logSumExp![b, h, i].bitPattern)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: paths)
+  func visibleScoresOfMinusInfinity(_ path: AttentionPath) {
+    // −∞ in one key gives it a weight of 0; in all keys, 0/0.
+    let query = Tensor(repeating: 1, shape: [1, 1, 2, 4])
+    var key = Tensor(repeating: 1, shape: [1, 1, 3, 4])
+    let value = Tensor([1, 2, 4], shape: [1, 1, 3, 1])
+    for column in 0..<4 { key[0, 0, 1, column] = -.infinity }
+    let one = scaledDotProductAttention(query: query, key: key, value: value, options: .init(path: path))
+    #expect(one.scalars == [2.5, 2.5])
+    for row in 0..<3 { for column in 0..<4 { key[0, 0, row, column] = -.infinity } }
+    let all = scaledDotProductAttention(
+      query: query, key: key, value: value, options: .init(path: path), returning: [.logSumExp, .weights])
+    #expect(all.output.scalars.allSatisfy(\.isNaN))
+    #expect(all.weights!.scalars.allSatisfy(\.isNaN))
+    #expect(all.logSumExp!.scalars == [-.infinity, -.infinity])
+  }
+
+  @Test(arguments: paths)
+  func zeroScaleKeepsNaN(_ path: AttentionPath) {
+    var key = Tensor(repeating: 1, shape: [1, 1, 3, 4])
+    key[0, 0, 1, 2] = .nan
+    let ones = Tensor(repeating: 1, shape: [1, 1, 3, 4])
+    let output = scaledDotProductAttention(query: ones, key: key, value: ones, options: .init(scale: 0, path: path))
+    #expect(output.scalars.allSatisfy(\.isNaN))
+  }
+
+  @Test(arguments: paths)
+  func aLaterBiasDoesNotReviveAMaskedKey(_ path: AttentionPath) {
+    let ones = Tensor(repeating: 1, shape: [1, 1, 2, 4])
+    let hidden = AttentionMask.bias(Tensor([-.infinity, 0], shape: [2]))
+    for revival in [Float.infinity, .nan] {
+      let mask = hidden & .bias(Tensor([revival, 0], shape: [2]))
+      let value = Tensor([7, 3], shape: [1, 1, 2, 1])
+      let output = scaledDotProductAttention(
+        query: ones, key: ones, value: value, mask: mask, options: .init(path: path))
+      #expect(output.scalars == [3, 3])
+    }
+  }
+
+  @Test(arguments: paths)
+  func largeValuesDoNotOverflow(_ path: AttentionPath) {
+    // The weights are normalised before they meet the values: 3e38 stays 3e38.
+    let ones = Tensor(repeating: 1, shape: [1, 1, 40, 4])
+    let value = Tensor(repeating: 3e38, shape: [1, 1, 40, 2])
+    let output = scaledDotProductAttention(query: ones, key: ones, value: value, options: .init(path: path))
+    #expect(output.scalars.allSatisfy { abs($0 / 3e38 - 1) < 1e-5 })
+  }
+}
+
+extension Tensor {
+  /// A copy whose rows at one position of axis 2 hold `poison`, in every sequence and head.
+  func poisoned(_ poison: Float, row: Int) -> Tensor {
+    var copy = self
+    let (rows, width) = (shape[2], shape[3])
+    copy.withUnsafeMutableBufferPointer { buffer in
+      for head in 0..<shape[0] * shape[1] {
+        for column in 0..<width { buffer[(head * rows + row) * width + column] = poison }
+      }
+    }
+    return copy
+  }
+}
