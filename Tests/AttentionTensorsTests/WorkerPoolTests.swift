@@ -1,4 +1,5 @@
 import AttentionTensors
+import AttentionTestSupport
 import Foundation
 import Synchronization
 import Testing
@@ -33,33 +34,21 @@ import Testing
   @Test(arguments: [1, 2, 3])
   func callersShareTheThreads(_ threads: Int) async {
     let pool = Self.pool(threads)
-    let running = Atomic<Int>(0)
-    let most = Atomic<Int>(0)
-    let total = Atomic<Int>(0)
+    let tally = Tally()
     await withTaskGroup(of: Void.self) { group in
       for caller in 0..<64 {
         group.addTask {
-          await withCheckedContinuation { continuation in
-            Thread {
-              for round in 0..<20 {
-                pool.forEach(1 + (caller + round) % 5, inline: round % 3 == 0) { index in
-                  let now = running.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
-                  most.max(now, ordering: .sequentiallyConsistent)
-                  var x = Double(index)
-                  for _ in 0..<2_000 { x = x * 1.000001 + 1 }
-                  total.wrappingAdd(x > 0 ? 1 : 0, ordering: .relaxed)
-                  running.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-                }
-              }
-              continuation.resume()
-            }.start()
+          await onThread {
+            for round in 0..<20 {
+              pool.forEach(1 + (caller + round) % 5, inline: round % 3 == 0) { _ in tally.work() }
+            }
           }
         }
       }
     }
     let expected = (0..<64).reduce(0) { sum, caller in sum + (0..<20).reduce(0) { $0 + 1 + (caller + $1) % 5 } }
-    #expect(total.load(ordering: .relaxed) == expected)
-    #expect(most.load(ordering: .relaxed) <= threads)
+    #expect(tally.total.load(ordering: .relaxed) == expected)
+    #expect(tally.most.load(ordering: .relaxed) <= threads)
     pool.keepAlive()
   }
 
@@ -77,6 +66,22 @@ import Testing
     }
     #expect(threads.withLock(\.count) > 1)
     pool.keepAlive()
+  }
+}
+
+/// Counts how many threads are at work at once.
+private final class Tally: Sendable {
+  let running = Atomic<Int>(0)
+  let most = Atomic<Int>(0)
+  let total = Atomic<Int>(0)
+
+  func work() {
+    let now = running.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+    most.max(now, ordering: .sequentiallyConsistent)
+    var x = 1.0
+    for _ in 0..<2_000 { x = x * 1.000001 + 1 }
+    total.wrappingAdd(x > 0 ? 1 : 0, ordering: .relaxed)
+    running.wrappingSubtract(1, ordering: .sequentiallyConsistent)
   }
 }
 
