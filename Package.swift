@@ -45,8 +45,7 @@ let package = Package(
     // The command
     .target(
       name: "AttentionBenchmarks", dependencies: ["Attention", "CAttentionKernels"],
-      resources: [.copy("Resources/minilm-layer3.safetensors")],
-      swiftSettings: swiftSettings),
+      resources: [.copy("Resources/minilm-layer3.safetensors")], swiftSettings: swiftSettings),
     .executableTarget(
       name: "AttentionCommand",
       dependencies: [

@@ -7,13 +7,17 @@ import Testing
   struct Fixture: Decodable, Sendable, CustomTestStringConvertible {
     struct Mask: Decodable, Sendable {
       let kind: String
-      let alignment: AttentionMask.Alignment?
+      let alignment: String?
       let lengths: [Int]?
       let left: Int?
       let right: Int?
       let query: [[Int]]?
       let key: [[Int]]?
       let slopes: [Float]?
+
+      func aligned() throws -> AttentionMask.Alignment {
+        try #require(alignment.flatMap(AttentionMask.Alignment.init))
+      }
     }
 
     struct Layout: Decodable, Sendable {
@@ -107,13 +111,13 @@ import Testing
     _ mask: Fixture.Mask, _ fixture: Fixture, _ file: SafetensorsFile
   ) throws -> AttentionMask {
     switch mask.kind {
-    case "causal": .causal(try #require(mask.alignment))
+    case "causal": .causal(try mask.aligned())
     case "key_lengths": .keyLengths(try #require(mask.lengths))
-    case "window": .window(left: mask.left, right: mask.right, alignment: try #require(mask.alignment))
+    case "window": .window(left: mask.left, right: mask.right, alignment: try mask.aligned())
     case "documents": .documents(query: try #require(mask.query), key: try #require(mask.key))
     case "allowed": .allowed(try file.booleanTensor(named: "\(fixture.name)/allowed"))
     case "bias": .bias(try file.tensor(named: "\(fixture.name)/bias"))
-    case "alibi": .linearBias(slopes: try #require(mask.slopes), alignment: try #require(mask.alignment))
+    case "alibi": .linearBias(slopes: try #require(mask.slopes), alignment: try mask.aligned())
     default: throw UnknownMask(kind: mask.kind)
     }
   }
