@@ -9,10 +9,10 @@ struct BenchAttentionCommand: ParsableCommand {
     abstract: "Compare the paths that compute attention.",
     discussion: """
       CASES
-        b8h12q512k512d64-causal is 8 sequences of 12 heads, 512 queries and 512 keys, heads 64 wide, under a causal \
+      b8h12q512k512d64-causal is 8 sequences of 12 heads, 512 queries and 512 keys, heads 64 wide, under a causal \
       mask. b is 1 and k is q unless given. Suffixes:
-        -causal      no key after the query's own position; the last query stands at the last key
-        -window256   causal, and at most 256 keys, the query's own included
+        -causal      no key after the query's own position, aligned to the end
+        -window256   causal, and at most 256 keys with the query's own
         -kv4         4 key and value heads, shared by groups of query heads
         -v128        values 128 wide
         -softcap50   scores capped as 50·tanh(score/50)
@@ -20,7 +20,7 @@ struct BenchAttentionCommand: ParsableCommand {
       separated by spaces or semicolons.
 
       COLUMNS
-        GFLOP/s counts useful work, which is what the mask leaves open, over the median time; 'executed' is the work \
+      GFLOP/s counts useful work, which is what the mask leaves open, over the median time; 'executed' is the work \
       that the path does. '% peak' is of the best of a fixed list of matrix products ('attention bench gemm') measured \
       in the same run. 'max error' is against float64, over all rows or a seeded sample (error_rows in JSON). \
       'repeatable' is whether two runs and one on a single thread gave the same bits. Samples of all cases are taken \
@@ -31,11 +31,12 @@ struct BenchAttentionCommand: ParsableCommand {
         attention bench
         attention bench --cases "b1,8h12q128-1024*2d64-causal" --format markdown
         attention bench --input layer.safetensors --paths blas --repeats 50
-        attention bench --save before.json && attention bench --baseline before.json
+        attention bench --save before.json
+        attention bench --baseline before.json
         attention bench --plot speed.svg
 
       EXIT CODES
-        0 done, 1 slower than the baseline, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
+      0 done, 1 slower than the baseline, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
       opened, 73 one that cannot be created, 74 a failure in reading or writing
       """)
 

@@ -12,7 +12,7 @@ struct BenchCommand: ParsableCommand {
 
       EXAMPLES
         attention bench
-        attention bench --cases "h12q128-2048*2d64 h12q128-2048*2d64-causal" --paths blas
+        attention bench --cases "h12q128-2048*2d64; h8q4096d64-causal"
         attention bench --save before.json
         attention bench --baseline before.json
         attention bench gemm

@@ -6,16 +6,22 @@ extension ReportFormat: ExpressibleByArgument {}
 
 /// The options that all subjects of `attention bench` share.
 struct MeasuringOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Compute on this many threads.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Compute on this many threads.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...ThreadCount.maximum) })
   var threads: Int?
 
-  @Option(help: "Draw inputs and the order of samples from this seed.")
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Draw inputs and the order of samples from this.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 0...Int.max) })
   var seed = 0
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Take this many samples of each measurement. Unless given, up to \(AttentionBenchmark.defaultRepeats), and "
-        + "fewer of what takes long.", valueName: "n"))
+        + "fewer of what takes long.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...100_000) })
   var repeats: Int?
 
   @Option(help: "What to print.")
@@ -30,23 +36,17 @@ struct MeasuringOptions: ParsableArguments {
   var baseline: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The change of a median, as a fraction, that counts as noise. One within three median absolute deviations of "
-        + "either run is noise too.", valueName: "fraction"))
+        + "either run is noise too.", valueName: "fraction"),
+    transform: { text in
+      guard let value = Double(text), value >= 0, value.isFinite else {
+        throw ValidationError("expected a fraction from 0, such as 0.10")
+      }
+      return value
+    })
   var noiseThreshold = 0.10
-
-  func validate() throws {
-    if let threads, !(1...ThreadCount.maximum).contains(threads) {
-      throw ValidationError("--threads \(threads): expected a count from 1 to \(ThreadCount.maximum)")
-    }
-    guard seed >= 0 else { throw ValidationError("--seed \(seed): expected a whole number from 0") }
-    if let repeats, !(1...100_000).contains(repeats) {
-      throw ValidationError("--repeats \(repeats): expected a count from 1 to 100000")
-    }
-    guard noiseThreshold >= 0, noiseThreshold.isFinite else {
-      throw ValidationError("--noise-threshold \(noiseThreshold): expected a fraction from 0, such as 0.10")
-    }
-  }
 
   /// Reads the baseline and looks at the files to be written, then measures, prints, saves and compares.
   ///
@@ -70,9 +70,13 @@ struct MeasuringOptions: ParsableArguments {
     let measured = measure(line.show)
     line.clear()
     measured.warnings.forEach(Terminal.warn)
-    if let save { try TextFile.write(measured.report.formatted(as: .json), to: save) }
-    try finish(measured.report)
-    try Terminal.write(measured.report.formatted(as: format))
+    // After a long run one file that fails does not take the rest along.
+    let outcomes: [Result<Void, any Error>] = [
+      Result { if let save { try TextFile.write(measured.report.formatted(as: .json), to: save) } },
+      Result { try finish(measured.report) },
+      Result { try Terminal.write(measured.report.formatted(as: format)) },
+    ]
+    for outcome in outcomes { try outcome.get() }
     if let before { try compare(measured.report, before) }
   }
 
@@ -86,4 +90,12 @@ struct MeasuringOptions: ParsableArguments {
     }
     if comparison.hasRegression { throw ExitCode(1) }
   }
+}
+
+/// Reads an option's number.
+private func wholeNumber(_ text: String, in range: ClosedRange<Int>) throws -> Int {
+  guard let value = Int(text), range.contains(value) else {
+    throw ValidationError("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+  }
+  return value
 }

@@ -33,8 +33,14 @@ enum Terminal {
       }
     }
     let message = oneLine(AttentionTool.message(for: error))
-    writeError("attention: \(message.isEmpty ? "\(error)" : message) (see attention --help)\n")
+    writeError("attention: \(message.isEmpty ? "\(error)" : message) (see \(helpCommand(for: error)))\n")
     return AttentionTool.exitCode(for: error).rawValue
+  }
+
+  /// The command that explains the one that was misused: the parser names it in quotes, at the end.
+  private static func helpCommand(for error: any Error) -> String {
+    let quoted = AttentionTool.fullMessage(for: error).split(separator: "'")
+    return quoted.last { $0.hasPrefix("attention ") && $0.hasSuffix(" --help") }.map(String.init) ?? "attention --help"
   }
 
   private static func oneLine(_ text: String) -> String {

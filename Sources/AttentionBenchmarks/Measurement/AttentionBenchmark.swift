@@ -14,7 +14,7 @@ public struct AttentionBenchmark: Sendable {
   /// The samples that are taken at the most unless the number is given.
   public static let defaultRepeats = 20
   /// A call of the naive path that would take longer is measured in part.
-  private static let longestNaiveCall = 0.3
+  private static let longestNaiveCall = 0.25
 
   /// Creates a benchmark.
   public init(inputs: [AttentionInput], paths: [AttentionPath] = [.naive, .blas], seed: Int = 0, repeats: Int? = nil) {
@@ -38,7 +38,7 @@ public struct AttentionBenchmark: Sendable {
       }
     }
     let peaks = MachinePeaks(threads: machine.threads, repeats: repeats ?? Self.defaultRepeats, seed: bits)
-    var works = measurements.map { $0.work(repeats: repeats ?? Self.defaultRepeats, budget: repeats == nil ? 1 : nil) }
+    var works = measurements.map { $0.work(repeats: repeats ?? Self.defaultRepeats, budget: repeats == nil ? 1.2 : nil) }
     works += peaks.works
     works.measureInterleaved(using: &generator) { done, all, name in
       progress(.init(stage: "measuring \(name)", done: done, all: all))
@@ -69,7 +69,7 @@ public struct AttentionBenchmark: Sendable {
       let seconds = plan.usefulOperations / NaiveProbe.operationsPerSecond(like: input)
       if seconds > 1.5 * Self.longestNaiveCall {
         part = input.part(
-          fraction: Self.longestNaiveCall / seconds, queryFraction: 3 * Self.longestNaiveCall / seconds,
+          fraction: Self.longestNaiveCall / seconds, queryFraction: 2 * Self.longestNaiveCall / seconds,
           threads: Engine.threadCount.count)
       }
     }

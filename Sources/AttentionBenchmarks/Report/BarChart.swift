@@ -1,9 +1,11 @@
+import Foundation
+
 /// Bars in groups, drawn as SVG: GFLOP/s by case, a bar for each path.
 public struct BarChart: Sendable {
   /// The heading.
   public var title: String
-  /// A smaller line below it.
-  public var subtitle: String
+  /// Smaller lines below it.
+  public var notes: [String]
   /// What the bars' heights are.
   public var axis: String
   /// What stands below each group.
@@ -20,13 +22,14 @@ public struct BarChart: Sendable {
   private static let barWidth = 26.0
   private static let gap = 24.0
   private static let plotHeight = 300.0
-  private static let top = 96.0
+  private static let top = 126.0
   private static let left = 76.0
 
   /// The chart as a file of SVG 1.1.
   public var svg: String {
     let groupWidth = Self.barWidth * Double(max(1, series.count)) + Self.gap
-    let plotWidth = max(420, groupWidth * Double(groups.count))
+    // The notes are set in 11 units, some 5.9 a character.
+    let plotWidth = max(groupWidth * Double(groups.count), 5.9 * Double(notes.map(\.count).max() ?? 0) - 80, 420)
     let longest = Double(groups.map(\.count).max() ?? 0)
     // Labels hang at 35°: 7 units a character, of which sin 35° go down and cos 35° to the left.
     let width = Self.left + plotWidth + 40
@@ -46,15 +49,18 @@ public struct BarChart: Sendable {
       <title>\(Self.escaped(title))</title>
       <rect x="\(Self.round(-indent))" y="0" width="100%" height="100%" fill="#ffffff"/>
       """,
-      Self.text(title, x: 16, y: 26, size: 17, isBold: true), Self.text(subtitle, x: 16, y: 46, size: 11, fill: "#555555"),
+      Self.text(title, x: 16, y: 26, size: 17, isBold: true),
       """
       <text transform="translate(18 \(Self.round(Self.top + Self.plotHeight / 2))) rotate(-90)" \
       text-anchor="middle" font-size="12">\(Self.escaped(axis))</text>
       """,
     ]
+    for (number, note) in notes.enumerated() {
+      parts.append(Self.text(note, x: 16, y: 46 + 15 * Double(number), size: 11, fill: "#555555"))
+    }
     for tick in ticks {
       parts.append(Self.rule(y: y(tick), width: plotWidth, stroke: tick == 0 ? "#333333" : "#dddddd"))
-      parts.append(Self.text(Decimals.short(tick), x: Self.left - 8, y: y(tick) + 4, size: 11, anchor: "end"))
+      parts.append(Self.text(String(format: "%g", tick), x: Self.left - 8, y: y(tick) + 4, size: 11, anchor: "end"))
     }
     for (index, group) in groups.enumerated() {
       let start = Self.left + Double(index) * groupWidth + Self.gap / 2
@@ -94,9 +100,9 @@ public struct BarChart: Sendable {
     return series.enumerated().map { number, bars in
       defer { x += 34 + 8 * Double(bars.name.count) }
       return """
-        <rect x="\(Self.round(x))" y="60" width="12" height="12" \
+        <rect x="\(Self.round(x))" y="84" width="12" height="12" \
         fill="\(Self.colours[number % Self.colours.count])"/>
-        """ + Self.text(bars.name, x: x + 18, y: 70, size: 12)
+        """ + Self.text(bars.name, x: x + 18, y: 94, size: 12)
     }.joined(separator: "\n")
   }
 
@@ -159,7 +165,7 @@ extension BarChart {
     }
     let speeds = Dictionary(report.rows.map { ($0.key, $0.gflops) }) { first, _ in first }
     self.init(
-      title: "Scaled dot-product attention", subtitle: report.machine.summary.joined(separator: ", "),
+      title: "Scaled dot-product attention", notes: report.machine.summary,
       axis: "GFLOP/s of useful work", groups: cases,
       series: paths.map { path in (path, cases.map { speeds["\($0) \(path)"] }) },
       line: report.machine.gemmPeak.map { ("GEMM peak", $0) })
