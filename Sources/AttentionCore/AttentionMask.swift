@@ -106,7 +106,9 @@ public struct AttentionMask: Sendable {
   /// Adds −slope · |i + offset − j| to the scores of a head: attention with linear biases (ALiBi, Press et al.,
   /// 2108.12409).
   ///
-  /// - Parameter slopes: one for each query head.
+  /// - Parameters:
+  ///   - slopes: one for each query head.
+  ///   - alignment: where the distance is 0.
   public static func linearBias(slopes: [Float], alignment: Alignment) -> AttentionMask {
     AttentionMask(conditions: [.linearBias(slopes: slopes, alignment)])
   }

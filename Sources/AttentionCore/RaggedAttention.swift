@@ -10,10 +10,17 @@ import AttentionTensors
 /// outputs of the projections as they are: heads are split and merged by stride, nothing is copied.
 ///
 /// - Parameters:
+///   - query: `[query tokens, Hq · dk]`.
+///   - key: `[key tokens, Hkv · dk]`.
+///   - value: `[key tokens, Hkv · dv]`.
 ///   - layout: the sequences of the query, and of the key and value unless `keyLayout` is given.
 ///   - keyLayout: the sequences of key and value for cross-attention: as many as the query's.
 ///   - heads: Hq.
 ///   - keyValueHeads: Hkv; Hq unless given.
+///   - mask: the masks and biases; positions count from the start of each sequence.
+///   - options: scale, softcap and path.
+///   - extras: what to return beside the output.
+/// - Returns: the output, and what `extras` asks for.
 /// - Precondition: the shapes fit the layouts, the heads and the mask.
 public func scaledDotProductAttention(
   query: Tensor, key: Tensor, value: Tensor, layout: SequenceLayout, keyLayout: SequenceLayout? = nil, heads: Int,

@@ -47,7 +47,9 @@ import Testing
     #expect(original.scalars.reduce(0, +) == 499_500)
   }
 
-  @Test(arguments: [0, 1, 63, 64, 65, 80, 81, 100, 127, 128, 129, 1_000, 4_096, 5_000, 1 << 20, (1 << 20) + 1, 3_000_000])
+  @Test(arguments: [
+    0, 1, 63, 64, 65, 80, 81, 100, 127, 128, 129, 1_000, 4_096, 5_000, 1 << 20, (1 << 20) + 1, 3_000_000,
+  ])
   func sizeClassesHoldWithLittleSlack(_ bytes: Int) {
     let sizeClass = TensorStorage.sizeClass(forBytes: bytes)
     #expect(sizeClass >= bytes)

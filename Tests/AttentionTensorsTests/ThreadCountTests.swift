@@ -67,7 +67,8 @@ import Testing
     Group(
       memberships: "3:cpu:/\n0::/\n",
       files: [
-        "/c/cpu/cpu.cfs_quota_us": "300000\n", "/c/cpu/cpu.cfs_period_us": "100000\n", "/c/unified/cpu.max": "max 100000",
+        "/c/cpu/cpu.cfs_quota_us": "300000\n", "/c/cpu/cpu.cfs_period_us": "100000\n",
+        "/c/unified/cpu.max": "max 100000",
       ], quota: 3),
     // Nonsense is no limit.
     Group(memberships: "nonsense", files: [:], quota: nil),
