@@ -74,7 +74,8 @@ let package = Package(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),
     .testTarget(
-      name: "AttentionCommandTests", dependencies: ["AttentionCommand", "AttentionTestSupport"],
+      name: "AttentionCommandTests",
+      dependencies: ["AttentionCommand", "AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),
   ],
   swiftLanguageModes: [.v6],

@@ -81,8 +81,10 @@ extension AttentionInput {
       let suffix = "bundle"
     #endif
     let folder = "swift-attention_AttentionBenchmarks.\(suffix)"
-    let places = [Bundle.main.bundleURL, Bundle.main.resourceURL, Bundle.main.executableURL?.deletingLastPathComponent()]
-    let paths = places.compactMap { $0?.appendingPathComponent("\(folder)/minilm-layer3.safetensors").path }
+    let executable = Bundle.main.executableURL?.deletingLastPathComponent()
+    let paths = [Bundle.main.bundleURL, Bundle.main.resourceURL, executable].compactMap {
+      $0?.appendingPathComponent("\(folder)/minilm-layer3.safetensors").path
+    }
     return paths.first { FileManager.default.fileExists(atPath: $0) } ?? paths[0]
   }
 }

@@ -38,7 +38,9 @@ public struct AttentionBenchmark: Sendable {
       }
     }
     let peaks = MachinePeaks(threads: machine.threads, repeats: repeats ?? Self.defaultRepeats, seed: bits)
-    var works = measurements.map { $0.work(repeats: repeats ?? Self.defaultRepeats, budget: repeats == nil ? 1.2 : nil) }
+    var works = measurements.map {
+      $0.work(repeats: repeats ?? Self.defaultRepeats, budget: repeats == nil ? 1.2 : nil)
+    }
     works += peaks.works
     works.measureInterleaved(using: &generator) { done, all, name in
       progress(.init(stage: "measuring \(name)", done: done, all: all))

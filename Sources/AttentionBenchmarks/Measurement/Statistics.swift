@@ -29,7 +29,7 @@ public struct Statistics: Sendable, Equatable {
     self.median = median
     self.medianAbsoluteDeviation = deviation
     self.minimum = samples.min() ?? median
-    self.outliers = 
+    self.outliers =
       deviation > 0 && samples.count >= Statistics.fewestForOutliers
       ? distances.count { $0 > Statistics.outlierDistance * deviation } : 0
   }

@@ -1,0 +1,60 @@
+import AttentionTensors
+import Testing
+
+@testable import AttentionBenchmarks
+
+/// Medians and deviations against values computed by hand.
+@Suite("Statistics")
+struct StatisticsTests {
+  @Test(
+    arguments: [
+      ([5.0], 5.0, 0.0, 5.0), ([1, 2], 1.5, 0.5, 1), ([3, 1, 2], 2, 1, 1), ([1, 1, 2, 2, 4, 6, 9], 2, 1, 1),
+      ([4, 4, 4, 4], 4, 0, 4), ([10, 20, 30, 40], 25, 10, 10),
+    ])
+  func values(samples: [Double], median: Double, deviation: Double, minimum: Double) {
+    let statistics = Statistics(samples)
+    #expect(statistics.count == samples.count)
+    #expect(statistics.median == median)
+    #expect(statistics.medianAbsoluteDeviation == deviation)
+    #expect(statistics.minimum == minimum)
+  }
+
+  @Test func outliersAreFarFromTheMedian() {
+    // Median 10.5, distances 0.5 … 4.5 and 89.5: their median is 2.5, and 14.826 · 2.5 = 37.1.
+    let samples = [6.0, 7, 8, 9, 10, 11, 12, 13, 14, 100]
+    #expect(Statistics(samples).outliers == 1)
+    #expect(Statistics(samples.dropLast() + [47.5]).outliers == 0)
+    // Too few samples tell nothing, and neither does a deviation of 0.
+    #expect(Statistics([1, 2, 1000]).outliers == 0)
+    #expect(Statistics([Double](repeating: 1, count: 9) + [1000]).outliers == 0)
+  }
+
+  @Test func scaling() {
+    let scaled = Statistics([1, 2, 4]).scaled(by: 10)
+    #expect(scaled.median == 20 && scaled.medianAbsoluteDeviation == 10 && scaled.minimum == 10 && scaled.count == 3)
+  }
+
+  @Test(arguments: [(1, 20), (5, 20), (7, 20), (20, 20), (19, 20), (3, 3)])
+  func samplesAreSpreadOverAllRounds(planned: Int, rounds: Int) {
+    var work = TimedWork("nothing", repeats: planned, budget: nil, sampleSeconds: 0) { _ in }
+    work.warmUp()
+    let due = (0..<rounds).filter { work.isDue(round: $0, of: rounds) }
+    #expect(due.count == planned)
+  }
+
+  @Test func everyWorkGetsItsSamples() {
+    var works = [2, 5, 1].map { TimedWork("\($0)", repeats: $0, budget: nil, sampleSeconds: 0) { _ in } }
+    var generator = SeededGenerator(seed: 3)
+    var steps = 0
+    works.measureInterleaved(using: &generator) { _, all, _ in steps += all == 8 ? 1 : 0 }
+    #expect(works.map(\.samples.count) == [2, 5, 1] && steps == 8)
+  }
+
+  @Test(arguments: [(0, 0), (5, 5), (5, 9), (3, 10), (16, 1_000_000)])
+  func sampledRowsAreDifferentAndInside(count: Int, total: Int) {
+    let rows = Verification.sample(count, of: total, seed: 9)
+    #expect(rows.count == count && Set(rows).count == count && rows == rows.sorted())
+    #expect(rows.allSatisfy { (0..<total).contains($0) })
+    #expect(rows == Verification.sample(count, of: total, seed: 9))
+  }
+}

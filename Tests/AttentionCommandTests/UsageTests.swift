@@ -1,0 +1,98 @@
+import Foundation
+import Testing
+
+/// Help, version, and every wrong use: one line, a code of sysexits, no trap.
+@Suite("Use of the command")
+struct UsageTests {
+  @Test(arguments: [
+    [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
+    ["bench", "gemm", "-h"], ["info", "--help"],
+  ])
+  func help(arguments: [String]) throws {
+    let run = try AttentionProcess(arguments)
+    #expect(run.exitCode == 0 && run.errors.isEmpty)
+    #expect(run.output.contains("OVERVIEW") && run.output.contains("USAGE: attention"))
+  }
+
+  @Test func version() throws {
+    let run = try AttentionProcess(["--version"])
+    #expect(run.exitCode == 0 && run.output.split(separator: ".").count == 3)
+  }
+
+  @Test(arguments: [
+    ["nonsense"], ["--nonsense"], ["info", "--nonsense"], ["info", "extra"], ["info", "--format", "xml"],
+    ["bench", "nonsense"], ["bench", "--nonsense"], ["bench", "--cases"], ["bench", "--cases", ""],
+    ["bench", "--cases", "nonsense"], ["bench", "--cases", "h0q8d8"], ["bench", "--cases", "h2q8d0"],
+    ["bench", "--cases", "h2q0d8"], ["bench", "--cases", "h3q8d8-kv2"], ["bench", "--cases", "h2q8d8-foo"],
+    ["bench", "--cases", "h2q8d8", "--cases", "x"], ["bench", "--cases", "h2q99999999d64"],
+    ["bench", "--cases", "b2147483647h2147483647q2147483647d2147483647"], ["bench", "--cases", "h2q8d8\n\u{1}"],
+    ["bench", "--cases", "h1q1-100000d1"], ["bench", "--paths", "fast"], ["bench", "--paths", ""],
+    ["bench", "--paths", "naive,"], ["bench", "--threads", "0"], ["bench", "--threads", "-1"],
+    ["bench", "--threads", "65537"], ["bench", "--threads", "two"], ["bench", "--threads", "99999999999999999999"],
+    ["bench", "--seed", "-1"], ["bench", "--seed", "1.5"], ["bench", "--repeats", "0"], ["bench", "--repeats", "x"],
+    ["bench", "--format", "xml"], ["bench", "--noise-threshold", "nan"], ["bench", "--noise-threshold", "-0.1"],
+    ["bench", "--noise-threshold", "inf"], ["bench", "gemm", "--cases", "h2q8d8"], ["bench", "gemm", "--threads", "0"],
+  ])
+  func wrongUse(arguments: [String]) throws {
+    let run = try AttentionProcess(arguments)
+    #expect(run.exitCode == 64 && !run.wasKilled)
+    #expect(run.output.isEmpty)
+    #expect(run.errorLines.count == 1 && run.errors.hasSuffix("\n"), "\(run.errors)")
+    #expect(run.errors.hasPrefix("attention: "))
+  }
+
+  @Test(arguments: [
+    (["bench", "--threads", "x"], "from 1 to"), (["bench", "--paths", "x"], "naive, blas"),
+    (["bench", "--cases", "h2q8d8-foo"], "-causal"), (["bench", "--format", "x"], "'markdown'"),
+    (["bench", "--cases", "h12q8d8-kv5"], "divisor"), (["bench", "--cases", "h2q8"], "d (the width of a head)"),
+    (["bench", "--cases", "h2q99999999d64"], "GB"),
+  ])
+  func theLineSaysWhatWasExpected(arguments: [String], expectation: String) throws {
+    #expect(try AttentionProcess(arguments).errors.contains(expectation))
+  }
+
+  @Test(arguments: [
+    (["--input", "/nonexistent"], 66), (["--input", "/"], 66), (["--input", ""], 66),
+    (["--baseline", "/nonexistent"], 66), (["--baseline", "/"], 66), (["--save", "/nonexistent/file"], 73),
+    (["--plot", "/nonexistent/file"], 73), (["--save", "/"], 73), (["--plot", ""], 73),
+  ])
+  func filesThatAreNotThere(arguments: [String], code: Int32) throws {
+    let run = try AttentionProcess(["bench", "--cases", "b1h2q16d8", "--repeats", "1"] + arguments)
+    #expect(run.exitCode == code && run.output.isEmpty && run.errorLines.count == 1, "\(run.errors)")
+  }
+
+  @Test(arguments: ["--input", "--baseline"])
+  func filesOfSomethingElse(option: String) throws {
+    try withTemporaryFolder { folder in
+      for text in ["", "{}", "nonsense\u{0}", String(repeating: "a", count: 1000)] {
+        let file = folder.appendingPathComponent("file")
+        try Data(text.utf8).write(to: file)
+        let run = try AttentionProcess(["bench", option, file.path])
+        #expect(run.exitCode == 65 && run.output.isEmpty && run.errorLines.count == 1, "\(text): \(run.errors)")
+      }
+    }
+  }
+
+  @Test func aReaderThatLeavesIsNoCrash() throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "{ \"$0\" info; echo $? >&2; } | true", try AttentionProcess.executable().path]
+    let errors = Pipe()
+    process.standardError = errors
+    try process.run()
+    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(text.split(separator: "\n").last == "0", "\(text)")
+  }
+
+  #if os(Linux)
+    @Test func aFullDiskIsSaid() throws {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = ["-c", "\"$0\" info > /dev/full 2> /dev/null", try AttentionProcess.executable().path]
+      try process.run()
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 74)
+    }
+  #endif
+}
