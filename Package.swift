@@ -63,6 +63,7 @@ let package = Package(
     .testTarget(
       name: "AttentionTensorsTests",
       dependencies: ["AttentionTensors", "AttentionTestSupport", "COpenBLAS", "CLAPACKE"],
+      exclude: ["Fixtures"],
       swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionCoreTests",
