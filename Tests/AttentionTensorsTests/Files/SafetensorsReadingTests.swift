@@ -137,7 +137,7 @@ struct SafetensorsReadingTests {
       return [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
     }
     let header = #"{"x":{"dtype":"F16","shape":[100001],"data_offsets":[0,200002]}}"#
-    try withTemporaryFile(safetensorsBytes(header, data: data)) { path in
+    try withTemporaryFile(safetensorsBytes(header, data: data)) { (path) throws in
       #expect(try SafetensorsFile(path: path).tensor(named: "x").scalars == values)
     }
   }

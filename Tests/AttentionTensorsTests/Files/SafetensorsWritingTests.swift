@@ -67,7 +67,7 @@ struct SafetensorsWritingTests {
       ([("a", .float64(shape: [1 << 60], values: []))], "a", .sizeOverflow(shape: [1 << 60])),
     ]
     for (tensors, name, reason) in cases {
-      try withTemporaryFile([1, 2, 3]) { path in
+      try withTemporaryFile([1, 2, 3]) { (path) throws in
         let error = #expect(throws: TensorFileError.self) { try SafetensorsFile.write(tensors, to: path) }
         #expect(error == TensorFileError(file: path, tensor: name, reason: reason))
         #expect(try readBytes(path) == [1, 2, 3])
@@ -81,7 +81,7 @@ struct SafetensorsWritingTests {
   }
 
   @Test func `A place that cannot be written to gives an error and stays as it is`() throws {
-    try withTemporaryFolder { folder in
+    try withTemporaryFolder { (folder) throws in
       func reason(_ path: String) -> TensorFileError.Reason? {
         failure { () throws(TensorFileError) in try SafetensorsFile.write([], to: path) }
       }
