@@ -44,7 +44,8 @@ let package = Package(
 
     // The command
     .target(
-      name: "AttentionBenchmarks", dependencies: ["Attention", "CAttentionKernels"], swiftSettings: swiftSettings),
+      name: "AttentionBenchmarks", dependencies: ["Attention", "CAttentionKernels"],
+      resources: [.copy("Resources/minilm-layer3.safetensors")], swiftSettings: swiftSettings),
     .executableTarget(
       name: "AttentionCommand",
       dependencies: [

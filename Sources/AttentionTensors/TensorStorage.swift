@@ -50,7 +50,7 @@ public final class TensorStorage: @unchecked Sendable {
   }
 
   /// The smallest of 4, 5, 6 or 7 times a power of two that holds `bytes`, and 64 at least.
-  static func sizeClass(forBytes bytes: Int) -> Int {
+  package static func sizeClass(forBytes bytes: Int) -> Int {
     guard bytes > 64 else { return 64 }
     let quarter = max(64, 1 << (Int.bitWidth - (bytes - 1).leadingZeroBitCount - 3))
     let (rounded, overflow) = bytes.addingReportingOverflow(quarter - 1)

@@ -113,37 +113,38 @@ extension AttentionCase {
       [1, queries, keys], [2, 2, queries, keys], [2, 1, queries, keys], [1, 2, queries, keys], [2, 1, 1, keys],
       [2, 2, 1, 1], [1, 1, 1, 1],
     ]
-    return
-      AttentionMask.Alignment.allCases.flatMap { alignment in
-        [
-          ("causal \(alignment)", .causal(alignment)),
-          ("window 2 1 \(alignment)", .window(left: 2, right: 1, alignment: alignment)),
-          ("window 0 0 \(alignment)", .window(left: 0, right: 0, alignment: alignment)),
-          ("window left \(alignment)", .window(left: 3, right: nil, alignment: alignment)),
-          ("window right \(alignment)", .window(left: nil, right: 2, alignment: alignment)),
-          ("window wide \(alignment)", .window(left: .max, right: .max, alignment: alignment)),
-          ("linear bias \(alignment)", .linearBias(slopes: [0.5, 0.25], alignment: alignment)),
-        ]
-      } + [
-        ("key lengths", .keyLengths([keys, keys / 2])),
-        ("key lengths 0", .keyLengths([0, keys - 1])),
-        (
-          "documents in blocks",
-          .documents(
-            query: [(0..<queries).map { $0 / 4 }, (0..<queries).map { $0 / 6 }],
-            key: [(0..<keys).map { $0 / 4 }, (0..<keys).map { $0 / 5 + 1 }])
-        ),
-        (
-          "documents interleaved",
-          .documents(query: [(0..<queries).map { $0 % 3 }], key: [(0..<keys).map { $0 % 2 }])
-        ),
-        ("predicate", .predicate { ($0 + $1) % 3 != 0 }),
-        ("predicate banded", .predicate { $0 % 4 == $1 % 4 && $1 < 8 }),
-        ("predicate never", .predicate { _, _ in false }),
+    var kinds: [(name: String, mask: AttentionMask)] = []
+    for alignment in AttentionMask.Alignment.allCases {
+      kinds += [
+        ("causal \(alignment)", .causal(alignment)),
+        ("window 2 1 \(alignment)", .window(left: 2, right: 1, alignment: alignment)),
+        ("window 0 0 \(alignment)", .window(left: 0, right: 0, alignment: alignment)),
+        ("window left \(alignment)", .window(left: 3, right: nil, alignment: alignment)),
+        ("window right \(alignment)", .window(left: nil, right: 2, alignment: alignment)),
+        ("window wide \(alignment)", .window(left: .max, right: .max, alignment: alignment)),
+        ("linear bias \(alignment)", .linearBias(slopes: [0.5, 0.25], alignment: alignment)),
       ]
-      + shapes.map { ("allowed \($0)", .allowed(cells($0))) }
-      + shapes.map { ("bias \($0)", .bias(bias($0))) }
-      + shapes.map { ("bias with −∞ \($0)", .bias(bias($0, masking: 0.4))) }
+    }
+    let blocks = AttentionMask.documents(
+      query: [(0..<queries).map { $0 / 4 }, (0..<queries).map { $0 / 6 }],
+      key: [(0..<keys).map { $0 / 4 }, (0..<keys).map { $0 / 5 + 1 }])
+    let interleaved = AttentionMask.documents(
+      query: [(0..<queries).map { $0 % 3 }], key: [(0..<keys).map { $0 % 2 }])
+    kinds += [
+      ("key lengths", .keyLengths([keys, keys / 2])),
+      ("key lengths 0", .keyLengths([0, keys - 1])),
+      ("documents in blocks", blocks),
+      ("documents interleaved", interleaved),
+      ("predicate", .predicate { ($0 + $1) % 3 != 0 }),
+      ("predicate banded", .predicate { $0 % 4 == $1 % 4 && $1 < 8 }),
+      ("predicate never", .predicate { _, _ in false }),
+    ]
+    for shape in shapes {
+      kinds.append(("allowed \(shape)", .allowed(cells(shape))))
+      kinds.append(("bias \(shape)", .bias(bias(shape))))
+      kinds.append(("bias with −∞ \(shape)", .bias(bias(shape, masking: 0.4))))
+    }
+    return kinds
   }
 
   private static let masks: [AttentionCase] = [(9, 13), (13, 9), (11, 11)].flatMap { queries, keys in

@@ -1,5 +1,5 @@
 import Attention
-import Foundation
+import AttentionTestSupport
 import Testing
 
 /// Equal bits whatever the thread count and whoever else is calling.
@@ -64,12 +64,5 @@ import Testing
       return await group.reduce(0, +)
     }
     #expect(wrong == 0)
-  }
-}
-
-/// Runs `body` on a thread of its own, as a host program that is not built on tasks would.
-func onThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
-  await withCheckedContinuation { continuation in
-    Thread { continuation.resume(returning: body()) }.start()
   }
 }

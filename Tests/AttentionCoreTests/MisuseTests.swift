@@ -1,19 +1,16 @@
 import Attention
+import AttentionTestSupport
 import Testing
 
 /// A wrong shape in code ends the process, and the message shows the shapes.
 @Suite struct MisuseTests {
-  private static func message(_ result: ExitTest.Result?) -> String {
-    String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-  }
-
   @Test func differingKeyWidths() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = scaledDotProductAttention(
         query: Tensor(zeros: [1, 2, 3, 8]), key: Tensor(zeros: [1, 2, 5, 9]), value: Tensor(zeros: [1, 2, 5, 7]))
     }
     for shape in ["[1, 2, 3, 8]", "[1, 2, 5, 9]", "[1, 2, 5, 7]"] {
-      #expect(Self.message(result).contains(shape))
+      #expect(message(result).contains(shape))
     }
   }
 
@@ -22,7 +19,7 @@ import Testing
       _ = scaledDotProductAttention(
         query: Tensor(zeros: [2, 3, 8]), key: Tensor(zeros: [1, 2, 5, 8]), value: Tensor(zeros: [1, 2, 5, 7]))
     }
-    #expect(Self.message(result).contains("[2, 3, 8]"))
+    #expect(message(result).contains("[2, 3, 8]"))
   }
 
   @Test func differingBatches() async {
@@ -30,7 +27,7 @@ import Testing
       _ = scaledDotProductAttention(
         query: Tensor(zeros: [2, 2, 3, 8]), key: Tensor(zeros: [1, 2, 5, 8]), value: Tensor(zeros: [1, 2, 5, 7]))
     }
-    #expect(Self.message(result).contains("[2, 2, 3, 8]"))
+    #expect(message(result).contains("[2, 2, 3, 8]"))
   }
 
   @Test func headsThatDoNotDivide() async {
@@ -38,8 +35,8 @@ import Testing
       _ = scaledDotProductAttention(
         query: Tensor(zeros: [1, 3, 3, 8]), key: Tensor(zeros: [1, 2, 5, 8]), value: Tensor(zeros: [1, 2, 5, 7]))
     }
-    #expect(Self.message(result).contains("3 query heads"))
-    #expect(Self.message(result).contains("[1, 2, 5, 8]"))
+    #expect(message(result).contains("3 query heads"))
+    #expect(message(result).contains("[1, 2, 5, 8]"))
   }
 
   @Test func noKeyWidth() async {
@@ -47,7 +44,7 @@ import Testing
       _ = scaledDotProductAttention(
         query: Tensor(zeros: [1, 2, 3, 0]), key: Tensor(zeros: [1, 2, 5, 0]), value: Tensor(zeros: [1, 2, 5, 7]))
     }
-    #expect(Self.message(result).contains("[1, 2, 3, 0]"))
+    #expect(message(result).contains("[1, 2, 3, 0]"))
   }
 
   @Test func maskOfRankFive() async {
@@ -56,8 +53,8 @@ import Testing
       _ = scaledDotProductAttention(
         query: x, key: x, value: x, mask: .bias(Tensor(zeros: [1, 1, 1, 3, 3])))
     }
-    #expect(Self.message(result).contains("[1, 1, 1, 3, 3]"))
-    #expect(Self.message(result).contains("[1, 2, 3, 3]"))
+    #expect(message(result).contains("[1, 1, 1, 3, 3]"))
+    #expect(message(result).contains("[1, 2, 3, 3]"))
   }
 
   @Test func maskThatDoesNotBroadcast() async {
@@ -66,7 +63,7 @@ import Testing
       _ = scaledDotProductAttention(
         query: x, key: x, value: x, mask: .allowed(BooleanTensor([true, true], shape: [2])))
     }
-    #expect(Self.message(result).contains("allowed [2]"))
+    #expect(message(result).contains("allowed [2]"))
   }
 
   @Test func keyLengthsPastTheKeys() async {
@@ -74,7 +71,7 @@ import Testing
       let x = Tensor(zeros: [1, 2, 3, 8])
       _ = scaledDotProductAttention(query: x, key: x, value: x, mask: .keyLengths([4]))
     }
-    #expect(Self.message(result).contains("[4]"))
+    #expect(message(result).contains("[4]"))
   }
 
   @Test func documentsOfAnotherLength() async {
@@ -82,7 +79,7 @@ import Testing
       let x = Tensor(zeros: [1, 2, 3, 8])
       _ = scaledDotProductAttention(query: x, key: x, value: x, mask: .documents([[1, 2]]))
     }
-    #expect(Self.message(result).contains("[2]"))
+    #expect(message(result).contains("[2]"))
   }
 
   @Test func slopesOfOtherHeads() async {
@@ -90,7 +87,7 @@ import Testing
       let x = Tensor(zeros: [1, 2, 3, 8])
       _ = scaledDotProductAttention(query: x, key: x, value: x, mask: .linearBias(slopes: [1], alignment: .end))
     }
-    #expect(Self.message(result).contains("1 linear-bias slopes for 2 query heads"))
+    #expect(message(result).contains("1 linear-bias slopes for 2 query heads"))
   }
 
   @Test func layoutOfOtherTokens() async {
@@ -99,21 +96,21 @@ import Testing
       _ = scaledDotProductAttention(
         query: x, key: x, value: x, layout: SequenceLayout(lengths: [3, 5]), heads: 2)
     }
-    #expect(Self.message(result).contains("[7, 16]"))
-    #expect(Self.message(result).contains("[3, 5]"))
+    #expect(message(result).contains("[7, 16]"))
+    #expect(message(result).contains("[3, 5]"))
   }
 
   @Test func softcapOfZero() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = AttentionOptions(softcap: 0)
     }
-    #expect(Self.message(result).contains("softcap"))
+    #expect(message(result).contains("softcap"))
   }
 
   @Test func scaleThatIsNotFinite() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = AttentionOptions(scale: .nan)
     }
-    #expect(Self.message(result).contains("scale"))
+    #expect(message(result).contains("scale"))
   }
 }

@@ -54,8 +54,8 @@ import Testing
     for row in 0..<3 { for column in 0..<4 { key[0, 0, row, column] = -.infinity } }
     let all = scaledDotProductAttention(
       query: query, key: key, value: value, options: .init(path: path), returning: [.logSumExp, .weights])
-    #expect(all.output.scalars.allSatisfy(\.isNaN))
-    #expect(all.weights!.scalars.allSatisfy(\.isNaN))
+    #expect(all.output.scalars.allSatisfy { $0.isNaN })
+    #expect(all.weights!.scalars.allSatisfy { $0.isNaN })
     #expect(all.logSumExp!.scalars == [-.infinity, -.infinity])
   }
 
@@ -65,7 +65,7 @@ import Testing
     key[0, 0, 1, 2] = .nan
     let ones = Tensor(repeating: 1, shape: [1, 1, 3, 4])
     let output = scaledDotProductAttention(query: ones, key: key, value: ones, options: .init(scale: 0, path: path))
-    #expect(output.scalars.allSatisfy(\.isNaN))
+    #expect(output.scalars.allSatisfy { $0.isNaN })
   }
 
   @Test(arguments: paths)

@@ -9,7 +9,7 @@
 /// Version 2 keeps it in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`; the limit of every
 /// ancestor holds too. A container runtime often mounts the process's own cgroup as the root, so a path that does not
 /// exist below the mount point is looked for at the root.
-enum CPUQuota {
+package enum CPUQuota {
   static func current() -> Double? {
     #if os(Linux)
       guard let memberships = contents(of: "/proc/self/cgroup") else { return nil }
@@ -25,7 +25,7 @@ enum CPUQuota {
   ///   - memberships: the text of `/proc/self/cgroup`.
   ///   - root: where cgroups are mounted.
   ///   - read: the text of a file, or nil when there is none.
-  static func quota(memberships: String, root: String, read: (String) -> String?) -> Double? {
+  package static func quota(memberships: String, root: String, read: (String) -> String?) -> Double? {
     var smallest: Double?
     for line in memberships.split(separator: "\n") {
       let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)

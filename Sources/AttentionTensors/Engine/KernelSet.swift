@@ -44,7 +44,7 @@ public enum KernelSet: String, Sendable, CaseIterable {
   }()
 
   /// The set that a value of `ATTENTION_ISA` selects, and a warning where the value cannot be followed.
-  static func resolve(environment value: String?) -> (set: KernelSet, warning: String?) {
+  package static func resolve(environment value: String?) -> (set: KernelSet, warning: String?) {
     let widest = allCases.last { $0.isAvailable } ?? .portable
     guard let value, !value.isEmpty else { return (widest, nil) }
     let names = allCases.map(\.rawValue).joined(separator: ", ")

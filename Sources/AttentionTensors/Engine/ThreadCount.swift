@@ -27,18 +27,29 @@ public struct ThreadCount: Sendable, Equatable {
   /// What decided it.
   public let reason: Reason
 
+  package init(count: Int, reason: Reason) {
+    self.count = count
+    self.reason = reason
+  }
+
   /// What the machine offers a process.
-  struct Limits: Sendable, Equatable {
-    var cores: Int
-    var affinity: Int?
-    var quota: Double?
+  package struct Limits: Sendable, Equatable {
+    package var cores: Int
+    package var affinity: Int?
+    package var quota: Double?
+
+    package init(cores: Int, affinity: Int? = nil, quota: Double? = nil) {
+      self.cores = cores
+      self.affinity = affinity
+      self.quota = quota
+    }
   }
 
   /// The most that ``Engine/setThreadCount(_:)`` and `ATTENTION_NUM_THREADS` accept.
-  static let maximum = OpenBLAS.maximumConcurrentCallers
+  package static let maximum = OpenBLAS.maximumConcurrentCallers
 
   /// The smallest of cores, affinity and quota, or what a well-formed `ATTENTION_NUM_THREADS` says.
-  static func resolve(
+  package static func resolve(
     limits: Limits, environment value: String?, maximum: Int = maximum
   ) -> (threads: ThreadCount, warning: String?) {
     var threads = ThreadCount(count: max(1, limits.cores), reason: .cores)

@@ -31,7 +31,7 @@ package final class WorkerPool: @unchecked Sendable {
   /// Jobs with unclaimed indices, oldest first.
   private var queue: [Job] = []
 
-  init(threadCount: ThreadCount) {
+  package init(threadCount: ThreadCount) {
     configured = threadCount
     permits = threadCount.count
   }

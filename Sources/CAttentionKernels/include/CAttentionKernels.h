@@ -30,7 +30,8 @@ typedef struct attention_kernels {
   /// e^0 = 1 and e^-inf = 0 exactly; NaN gives NaN; above ln(FLT_MAX) gives +inf.
   void (*_Nonnull exp)(const float *_Nonnull x, float *_Nonnull y, size_t n);
 
-  /// y[i] = cap * tanh(x[i] / cap); the soft cap of attention scores. cap > 0. Odd, NaN gives NaN, +-inf gives +-cap.
+  /// y[i] = cap * tanh(x[i] / cap), within 4 ulp; the soft cap of attention scores. Odd, NaN gives NaN, +-inf gives
+  /// +-cap. 2^-126 <= cap <= 2^126, so that 1 / cap has its full precision.
   void (*_Nonnull softcap)(const float *_Nonnull x, float *_Nonnull y, float cap, size_t n);
 
   /// The largest element; NaN if any element is NaN; -inf when n = 0.
@@ -75,6 +76,9 @@ typedef struct attention_kernels {
 
 /// The kernels of one set, or NULL where this processor or operating system cannot run it.
 const attention_kernels *_Nullable attention_kernels_for(attention_instruction_set isa);
+
+/// What pattern 0 <= pattern < read_patterns of `read` does, in a few words.
+const char *_Nonnull attention_read_pattern_name(int pattern);
 
 /// The widest set that this processor and operating system can run.
 const attention_kernels *_Nonnull attention_kernels_widest(void);

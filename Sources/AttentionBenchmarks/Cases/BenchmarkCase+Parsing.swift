@@ -1,0 +1,87 @@
+extension BenchmarkCase {
+  /// Reads one case, without lists or ranges.
+  public init(parsing text: String, limits: CaseLimits = .init()) throws(BenchmarkCaseError) {
+    let cases = try BenchmarkCase.expand(text, limits: limits)
+    guard cases.count == 1 else { throw .tooMany(limit: 1) }
+    self = cases[0]
+  }
+
+  /// Reads cases between spaces or semicolons; a number in a case may be a list or a range.
+  ///
+  ///     try BenchmarkCase.list(parsing: "b1,8h12q128-512*2d64; h32q512d128-kv8-causal")
+  ///
+  /// `128,512` is a list, `128-1024*2` counts 128, 256, 512, 1024, `64-256+64` counts 64, 128, 192, 256, and `1-4`
+  /// counts by one. The first size named changes slowest. A case that comes twice is kept once.
+  public static func list(
+    parsing text: String, limits: CaseLimits = .init()
+  ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
+    var cases: [BenchmarkCase] = []
+    var known: Set<BenchmarkCase> = []
+    for word in text.split(whereSeparator: { $0.isWhitespace || $0 == ";" }) {
+      for one in try expand(String(word), limits: limits) where known.insert(one).inserted {
+        cases.append(one)
+        guard cases.count <= limits.cases else { throw .tooMany(limit: limits.cases) }
+      }
+    }
+    guard !cases.isEmpty else { throw .empty }
+    return cases
+  }
+
+  /// The sizes that are letters, and the suffixes that carry numbers; `-causal` carries none.
+  private static let sizeNames = ["b", "h", "q", "k", "d"]
+  private static let suffixNames = ["kv", "v", "window", "softcap"]
+
+  private static func expand(_ text: String, limits: CaseLimits) throws(BenchmarkCaseError) -> [BenchmarkCase] {
+    var scanner = CaseScanner(text)
+    var sizes: [(name: String, values: [Int])] = []
+    func add(_ name: String, shown: String, _ values: [Int]) throws(BenchmarkCaseError) {
+      guard !sizes.contains(where: { $0.name == name }) else { throw .repeated(text: text, field: shown) }
+      sizes.append((name, values))
+    }
+    while let name = sizeNames.first(where: { scanner.skip($0) }) {
+      try add(name, shown: name, try scanner.numbers(of: name, limit: limits.cases))
+    }
+    var isCausal = false
+    while scanner.skip("-") {
+      let name = scanner.letters()
+      if name == "causal" {
+        guard !isCausal else { throw .repeated(text: text, field: "-causal") }
+        isCausal = true
+        continue
+      }
+      guard suffixNames.contains(name) else {
+        throw scanner.expected(
+          "one of the suffixes -causal, -window, -kv, -v, -softcap", before: name.utf8.count + 1)
+      }
+      try add("-\(name)", shown: "-\(name)", try scanner.numbers(of: "-\(name)", limit: limits.cases))
+    }
+    guard scanner.isAtEnd else {
+      throw scanner.expected(
+        sizes.count < 3
+          ? "sizes such as b8h12q512k512d64" : "one of b, h, q, k, d, a suffix such as -causal, or the end")
+    }
+    for (field, meaning) in [("h", "h (heads)"), ("q", "q (queries)"), ("d", "d (the width of a head)")]
+    where !sizes.contains(where: { $0.name == field }) {
+      throw .missing(text: text, field: meaning)
+    }
+    return try combinations(sizes, limit: limits.cases).map { (chosen) throws(BenchmarkCaseError) in
+      try BenchmarkCase(
+        batch: chosen["b"] ?? 1, heads: chosen["h"] ?? 0, queryLength: chosen["q"] ?? 0, keyLength: chosen["k"],
+        keyWidth: chosen["d"] ?? 0, keyValueHeads: chosen["-kv"], valueWidth: chosen["-v"], isCausal: isCausal,
+        window: chosen["-window"], softcap: chosen["-softcap"], limits: limits)
+    }
+  }
+
+  /// Every choice of one value for each size, the first size slowest.
+  private static func combinations(
+    _ sizes: [(name: String, values: [Int])], limit: Int
+  ) throws(BenchmarkCaseError) -> [[String: Int]] {
+    var chosen: [[String: Int]] = [[:]]
+    for (name, values) in sizes {
+      // At most `limit` values each: the product of two such counts does not overflow.
+      guard chosen.count * values.count <= limit else { throw .tooMany(limit: limit) }
+      chosen = chosen.flatMap { known in values.map { known.merging([name: $0]) { $1 } } }
+    }
+    return chosen
+  }
+}

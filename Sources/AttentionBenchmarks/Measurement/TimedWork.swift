@@ -1,0 +1,79 @@
+/// Something that is measured in samples of several runs each, taken in turns with other work.
+struct TimedWork {
+  /// What it is called while it runs.
+  let name: String
+  /// A sample lasts this long at the least.
+  let sampleSeconds: Double
+  /// The samples to take, unless `budget` ends them earlier.
+  let repeats: Int
+  /// The seconds after which no more samples are taken than ``fewestSamples``; nil: all are taken.
+  let budget: Double?
+  /// Runs the work a number of times.
+  let run: (_ iterations: Int) -> Void
+
+  private(set) var iterations = 1
+  private(set) var plannedSamples = 0
+  /// The seconds of one run, a sample each.
+  private(set) var samples: [Double] = []
+
+  /// The samples that are taken of the longest work.
+  static let fewestSamples = 3
+
+  init(
+    _ name: String, repeats: Int, budget: Double?, sampleSeconds: Double = 0.002,
+    run: @escaping (_ iterations: Int) -> Void
+  ) {
+    self.name = name
+    self.repeats = repeats
+    self.budget = budget
+    self.sampleSeconds = sampleSeconds
+    self.run = run
+  }
+
+  /// Runs the work once to warm it up, then until a sample is long enough; plans the samples.
+  mutating func warmUp() {
+    run(1)
+    var elapsed = Stopwatch.seconds { run(1) }
+    while elapsed < sampleSeconds, iterations < 1 << 30 {
+      let missing = sampleSeconds / max(elapsed, 1e-9)
+      iterations = max(iterations + 1, Int((Double(iterations) * min(missing, 100) * 1.1).rounded(.up)))
+      elapsed = Stopwatch.seconds { run(iterations) }
+    }
+    plannedSamples = repeats
+    if let budget, Double(repeats) * elapsed > budget {
+      plannedSamples = min(repeats, max(TimedWork.fewestSamples, Int(budget / elapsed)))
+    }
+  }
+
+  mutating func takeSample() {
+    samples.append(Stopwatch.seconds { run(iterations) } / Double(iterations))
+  }
+
+  /// Whether a sample is due in a round, the planned samples being spread evenly over all rounds.
+  func isDue(round: Int, of rounds: Int) -> Bool {
+    (round + 1) * plannedSamples / rounds > round * plannedSamples / rounds
+  }
+}
+
+extension [TimedWork] {
+  /// Takes all samples of all works, in rounds of seeded random order: what disturbs the machine for a while then
+  /// disturbs all of them alike.
+  mutating func measureInterleaved(
+    using generator: inout some RandomNumberGenerator, progress: (_ done: Int, _ all: Int, _ name: String) -> Void
+  ) {
+    for index in indices {
+      progress(0, 0, self[index].name)
+      self[index].warmUp()
+    }
+    let rounds = map(\.plannedSamples).max() ?? 0
+    let all = map(\.plannedSamples).reduce(0, +)
+    var done = 0
+    for round in 0..<rounds {
+      for index in indices.shuffled(using: &generator) where self[index].isDue(round: round, of: rounds) {
+        progress(done, all, self[index].name)
+        self[index].takeSample()
+        done += 1
+      }
+    }
+  }
+}

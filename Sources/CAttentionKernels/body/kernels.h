@@ -1,0 +1,20 @@
+// Every kernel, over the vector primitives that the including file has chosen. In this order: later ones use earlier.
+#include "vectors.h"
+
+#include "exp.h"
+
+#include "softcap.h"
+#include "softmax.h"
+
+#include "arithmetic.h"
+#include "masks.h"
+#include "measurement.h"
+
+/// The table of a set: its tag and its printed name.
+#define KERNEL_TABLE(tag, text)                                                                                        \
+  {                                                                                                                    \
+    .isa = (tag), .name = (text), .lanes = LANES, .exp = exp_, .softcap = softcap_, .max = max_, .exp_sum = exp_sum_,  \
+    .sum = sum_, .scale = scale_, .axpy = axpy_, .dot = dot_, .keep_allowed = keep_allowed_, .add_bias = add_bias_,    \
+    .add_distance_bias = add_distance_bias_, .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_,          \
+    .read_patterns = READ_PATTERNS                                                                                     \
+  }

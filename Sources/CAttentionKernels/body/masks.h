@@ -1,0 +1,42 @@
+// Masks and biases on rows of scores, and the look for values that a masked product must not see.
+
+static void keep_allowed_(float *scores, const uint8_t *allowed, size_t n) {
+  vf masked = v_set(-__builtin_inff());
+#define STEP(i, count)                                                                                                 \
+  v_put(scores + (i), v_select(v_nonzero_bytes(allowed + (i), (count)), v_get(scores + (i), (count)), masked), (count))
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}
+
+static void add_bias_(float *scores, const float *bias, size_t n) {
+  vf masked = v_set(-__builtin_inff());
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    vf b = v_get(bias + (i), (count));                                                                                 \
+    /* A selection, since NaN + -inf is NaN. */                                                                        \
+    v_put(scores + (i), v_select(v_equal(b, masked), masked, v_get(scores + (i), (count)) + b), (count));              \
+  } while (0)
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}
+
+static void add_distance_bias_(float *scores, float slope, int32_t first, size_t n) {
+  vf slopes = v_set(-slope);
+  // Integers up to 2^24 are exact as floats, so the distances are, too.
+  vf from = v_iota() + v_set((float)first);
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    vf distance = v_abs(from + v_set((float)(i)));                                                                     \
+    v_put(scores + (i), v_fma(slopes, distance, v_get(scores + (i), (count))), (count));                               \
+  } while (0)
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}
+
+static bool all_finite_(const float *x, size_t n) {
+  vm bad = v_none();
+#define STEP(i, count) bad = v_or(bad, v_not_finite(v_get(x + (i), (count))))
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+  return !v_any(bad);
+}

@@ -1,0 +1,55 @@
+// What the bodies need beyond the primitives: one element-wise step that serves whole vectors and the tail alike.
+
+/// `count` is LANES in the main loop, where it is a constant and the branch folds, and less in the tail. Both compute
+/// on whole vectors, so an element's bits do not depend on which of the two it falls into.
+VECTOR_FN vf v_get(const float *p, size_t count) { return count == LANES ? v_load(p) : v_load_first(p, count); }
+VECTOR_FN void v_put(float *p, vf x, size_t count) {
+  if (count == LANES) {
+    v_store(p, x);
+  } else {
+    v_store_first(p, x, count);
+  }
+}
+
+/// Runs STEP(i, count) over [0, n), a vector at a time. Four steps to a turn, so that independent latencies overlap.
+#define FOR_EACH_VECTOR(n, STEP)                                                                                       \
+  do {                                                                                                                 \
+    size_t i_ = 0;                                                                                                     \
+    for (; i_ + 4 * LANES <= (n); i_ += 4 * LANES) {                                                                   \
+      STEP(i_, LANES);                                                                                                 \
+      STEP(i_ + LANES, LANES);                                                                                         \
+      STEP(i_ + 2 * LANES, LANES);                                                                                     \
+      STEP(i_ + 3 * LANES, LANES);                                                                                     \
+    }                                                                                                                  \
+    for (; i_ + LANES <= (n); i_ += LANES) STEP(i_, LANES);                                                            \
+    if (i_ < (n)) STEP(i_, (n) - i_);                                                                                  \
+  } while (0)
+
+/// Sums and maxima run in this many independent accumulators: one would wait for each addition to finish.
+/// Vector k of the array goes to accumulator k mod ACCUMULATORS: the order depends on n alone.
+#define ACCUMULATORS 8
+
+/// Runs STEP(k, i, count) over [0, n), a vector at a time, k being the number of the accumulator, a constant.
+#define FOR_EACH_ACCUMULATOR(n, STEP)                                                                                  \
+  do {                                                                                                                 \
+    size_t i_ = 0;                                                                                                     \
+    for (; i_ + ACCUMULATORS * LANES <= (n); i_ += ACCUMULATORS * LANES) {                                             \
+      _Pragma("clang loop unroll(full)") for (int k_ = 0; k_ < ACCUMULATORS; k_++) {                                   \
+        STEP(k_, i_ + (size_t)k_ * LANES, LANES);                                                                      \
+      }                                                                                                                \
+    }                                                                                                                  \
+    _Pragma("clang loop unroll(full)") for (int k_ = 0; k_ < ACCUMULATORS; k_++) {                                     \
+      if (i_ + LANES <= (n)) {                                                                                         \
+        STEP(k_, i_, LANES);                                                                                           \
+        i_ += LANES;                                                                                                   \
+      } else if (i_ < (n)) {                                                                                           \
+        STEP(k_, i_, (n) - i_);                                                                                        \
+        i_ = (n);                                                                                                      \
+      }                                                                                                                \
+    }                                                                                                                  \
+  } while (0)
+
+/// Adds the accumulators up by halves.
+VECTOR_FN float v_sum_of_accumulators(vf a[ACCUMULATORS]) {
+  return v_sum(((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7])));
+}

@@ -1,0 +1,33 @@
+import Foundation
+import Testing
+
+/// The README's example is a package that links the library from outside: it is built and run as a user would.
+@Suite struct OutsiderTests {
+  static let package = PackageFiles.root.appending(path: "Tests/Outsider")
+
+  @Test func readmeShowsTheExample() throws {
+    let readme = try String(contentsOf: PackageFiles.root.appending(path: "README.md"), encoding: .utf8)
+    let example = try String(contentsOf: Self.package.appending(path: "Sources/Outsider/main.swift"), encoding: .utf8)
+    #expect(readme.contains("```swift\n\(example)```"))
+  }
+
+  /// Once in a run of the whole suite: the configurations that `scripts/test` repeats it for leave this one out.
+  @Test func outsiderBuildsAndRuns() throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = [
+      "swift", "run", "-c", "release", "--package-path", Self.package.path, "--scratch-path",
+      PackageFiles.root.appending(path: ".build/outsider").path, "Outsider",
+    ]
+    let (output, errors) = (Pipe(), FileManager.default.temporaryDirectory.appending(path: "outsider-\(UUID()).log"))
+    FileManager.default.createFile(atPath: errors.path, contents: nil)
+    defer { try? FileManager.default.removeItem(at: errors) }
+    process.standardOutput = output
+    process.standardError = try FileHandle(forWritingTo: errors)
+    try process.run()
+    let printed = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0, "\(try String(contentsOf: errors, encoding: .utf8))")
+    #expect(printed.hasSuffix("[1, 12, 128, 64] [1, 12, 128, 128]\n"))
+  }
+}

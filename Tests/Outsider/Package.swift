@@ -1,0 +1,14 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package that links the library as a user's would; Tests/AttentionCoreTests/OutsiderTests.swift builds and runs it.
+let package = Package(
+  name: "Outsider",
+  platforms: [.macOS(.v15)],
+  dependencies: [.package(name: "swift-attention", path: "../..")],
+  targets: [
+    .executableTarget(
+      name: "Outsider", dependencies: [.product(name: "Attention", package: "swift-attention")])
+  ],
+  swiftLanguageModes: [.v6]
+)
