@@ -14,6 +14,8 @@ public struct Statistics: Sendable, Equatable {
 
   /// Ten standard deviations of a normal distribution, whose median absolute deviation is 1/1.4826 of one.
   public static let outlierDistance = 14.826
+  /// With fewer samples than this their deviation says too little to call one of them an outlier.
+  public static let fewestForOutliers = 8
 
   /// Summarises samples. O(n log n).
   ///
@@ -27,7 +29,9 @@ public struct Statistics: Sendable, Equatable {
     self.median = median
     self.medianAbsoluteDeviation = deviation
     self.minimum = samples.min() ?? median
-    self.outliers = deviation > 0 ? distances.count { $0 > Statistics.outlierDistance * deviation } : 0
+    self.outliers = 
+      deviation > 0 && samples.count >= Statistics.fewestForOutliers
+      ? distances.count { $0 > Statistics.outlierDistance * deviation } : 0
   }
 
   /// The middle value, or the mean of the middle two.

@@ -17,7 +17,7 @@ struct TimedWork {
   private(set) var samples: [Double] = []
 
   /// The samples that are taken of the longest work.
-  static let fewestSamples = 3
+  static let fewestSamples = 5
 
   init(
     _ name: String, repeats: Int, budget: Double?, sampleSeconds: Double = 0.002,
@@ -30,9 +30,8 @@ struct TimedWork {
     self.run = run
   }
 
-  /// Runs the work once to warm it up, then until a sample is long enough; plans the samples.
+  /// Runs the work until a sample is long enough, which warms it up too; plans the samples.
   mutating func warmUp() {
-    run(1)
     var elapsed = Stopwatch.seconds { run(1) }
     while elapsed < sampleSeconds, iterations < 1 << 30 {
       let missing = sampleSeconds / max(elapsed, 1e-9)

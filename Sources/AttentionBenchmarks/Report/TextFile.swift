@@ -1,0 +1,73 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The text files that the command reads and writes.
+public enum TextFile {
+  /// Writes the whole text, replacing what was there.
+  public static func write(_ text: String, to path: String) throws(BenchmarkFileError) {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+    let failure = write(text, to: descriptor)
+    let closed = close(descriptor)
+    if let failure { throw .unwritable(file: path, problem: String(cString: strerror(failure))) }
+    if closed != 0 { throw .unwritable(file: path, problem: systemMessage()) }
+  }
+
+  /// Writes the whole text to an open file; answers the error number if that fails.
+  public static func write(_ text: String, to descriptor: Int32) -> Int32? {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      #if canImport(Glibc)
+        let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      #else
+        let count = bytes.withUnsafeBytes { Darwin.write(descriptor, $0.baseAddress, $0.count) }
+      #endif
+      if count < 0 {
+        guard errno == EINTR else { return errno }
+      } else {
+        bytes = bytes.dropFirst(count)
+      }
+    }
+    return nil
+  }
+
+  /// Throws if a file of this name could not be written, without touching it: before a long run, not after it.
+  public static func checkWritable(_ path: String) throws(BenchmarkFileError) {
+    guard !path.isEmpty else { throw .uncreatable(file: path, problem: "the path is empty") }
+    var status = stat()
+    if stat(path, &status) == 0 {
+      guard status.st_mode & S_IFMT != S_IFDIR else { throw .uncreatable(file: path, problem: "it is a folder") }
+      guard access(path, W_OK) == 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+      return
+    }
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    guard access(folder, W_OK | X_OK) == 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+  }
+
+  /// The bytes of a regular file of at most 64 MiB.
+  public static func bytes(of path: String) throws(BenchmarkFileError) -> [UInt8] {
+    let limit = 64 << 20
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw .unreadable(file: path, problem: systemMessage()) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw .unreadable(file: path, problem: "it is not a regular file")
+    }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while bytes.count <= limit {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count >= 0 else { throw .unreadable(file: path, problem: systemMessage()) }
+      if count == 0 { return bytes }
+      bytes += chunk[..<count]
+    }
+    throw .notAReport(file: path, problem: "it has more than \(limit) bytes")
+  }
+
+  private static func systemMessage() -> String { String(cString: strerror(errno)) }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import AttentionBenchmarks
+import Foundation
+
+/// The command `attention`: arguments in, text out.
+struct AttentionTool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "attention",
+    abstract: "Attention on the CPU, on OpenBLAS.",
+    discussion: """
+      Measures scaled dot-product attention as this package computes it, by each of its paths, and tells what the \
+      figures depend on.
+
+      EXAMPLES
+        attention info
+        attention bench
+        attention bench --cases "b1,8h12q128-1024*2d64-causal" --format markdown
+
+      EXIT CODES
+        0   done
+        1   a row is slower than the baseline's beyond the noise
+        64  a wrong option, case or size
+        65  a file whose contents are not what they should be
+        66  a file that cannot be opened
+        73  a file that cannot be created
+        74  a failure in reading or writing
+      """,
+    version: "0.1.0",
+    subcommands: [InfoCommand.self, BenchCommand.self]
+  )
+}
+
+@main
+enum Main {
+  static func main() {
+    // A reader that went away is an error of writing, not a signal.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try AttentionTool.parseAsRoot()
+      try command.run()
+    } catch {
+      exit(Terminal.explain(error))
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import ArgumentParser
+import Attention
+import AttentionBenchmarks
+
+extension ReportFormat: ExpressibleByArgument {}
+
+/// The options that all subjects of `attention bench` share.
+struct MeasuringOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Compute on this many threads.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...ThreadCount.maximum) })
+  var threads: Int?
+
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Draw inputs and the order of samples from this.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 0...Int.max) })
+  var seed = 0
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Take this many samples of each measurement. Unless given, up to \(AttentionBenchmark.defaultRepeats), and "
+        + "fewer of what takes long.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...100_000) })
+  var repeats: Int?
+
+  @Option(help: "What to print.")
+  var format = ReportFormat.table
+
+  @Option(help: ArgumentHelp("Save the report as JSON, to be a baseline later.", valueName: "file"))
+  var save: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Compare with a report saved earlier; exit with 1 when a row is slower beyond the noise.", valueName: "file"))
+  var baseline: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The change of a median, as a fraction, that counts as noise. One within three median absolute deviations of "
+        + "either run is noise too.", valueName: "fraction"),
+    transform: { text in
+      guard let value = Double(text), value >= 0, value.isFinite else {
+        throw ValidationError("expected a fraction from 0, such as 0.10")
+      }
+      return value
+    })
+  var noiseThreshold = 0.10
+
+  /// Reads the baseline and looks at the files to be written, then measures, prints, saves and compares.
+  ///
+  /// - Parameters:
+  ///   - alsoWriting: another file that is written at the end.
+  ///   - measure: the measurement.
+  ///   - finish: what else to do with the report.
+  func run<Row: ReportRow>(
+    alsoWriting other: String? = nil, measure: ((BenchmarkProgress) -> Void) -> MeasuredReport<Row>,
+    finish: (Report<Row>) throws -> Void = { _ in }
+  ) throws {
+    let before = try baseline.map { try Report<Row>(file: $0) }
+    for path in [save, other].compactMap(\.self) { try TextFile.checkWritable(path) }
+    Engine.warnings.forEach(Terminal.warn)
+    #if DEBUG
+      Terminal.warn("this is a debug build; its figures say nothing: build with -c release")
+    #endif
+    if let threads { Engine.setThreadCount(threads) }
+
+    let line = ProgressLine()
+    let measured = measure(line.show)
+    line.clear()
+    measured.warnings.forEach(Terminal.warn)
+    // After a long run one file that fails does not take the rest along.
+    let outcomes: [Result<Void, any Error>] = [
+      Result { if let save { try TextFile.write(measured.report.formatted(as: .json), to: save) } },
+      Result { try finish(measured.report) },
+      Result { try Terminal.write(measured.report.formatted(as: format)) },
+    ]
+    for outcome in outcomes { try outcome.get() }
+    if let before { try compare(measured.report, before) }
+  }
+
+  private func compare<Row: ReportRow>(_ report: Report<Row>, _ before: Report<Row>) throws {
+    let comparison = Comparison(of: report, with: before, noiseThreshold: noiseThreshold)
+    comparison.warnings.forEach(Terminal.warn)
+    switch format {
+    case .table: try Terminal.write("\n" + comparison.table)
+    case .markdown: try Terminal.write("\n```\n\(comparison.table)```\n")
+    case .csv, .json, .jsonl: Terminal.writeError(comparison.table)
+    }
+    if comparison.hasRegression { throw ExitCode(1) }
+  }
+}
+
+/// Reads an option's number.
+private func wholeNumber(_ text: String, in range: ClosedRange<Int>) throws -> Int {
+  guard let value = Int(text), range.contains(value) else {
+    throw ValidationError("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+  }
+  return value
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+import AttentionBenchmarks
+import Foundation
+
+/// Standard output and standard error.
+enum Terminal {
+  /// Writes a result to standard output. A reader that has seen enough and closed its end is no error.
+  static func write(_ text: String) throws(BenchmarkFileError) {
+    guard let code = TextFile.write(text, to: STDOUT_FILENO), code != EPIPE else { return }
+    throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
+  }
+
+  /// Writes a warning to standard error.
+  static func warn(_ text: String) { writeError("attention: warning: \(oneLine(text))\n") }
+
+  static func writeError(_ text: String) { _ = TextFile.write(text, to: STDERR_FILENO) }
+
+  /// Says on one line of standard error what went wrong, and answers the exit code. Help and version, which the parser
+  /// throws too, go to standard output.
+  static func explain(_ error: any Error) -> Int32 {
+    if let code = error as? ExitCode { return code.rawValue }
+    if let error = error as? BenchmarkFileError {
+      writeError("attention: \(oneLine(error.description))\n")
+      return error.exitCode
+    }
+    guard AttentionTool.exitCode(for: error) != .success else {
+      do throws(BenchmarkFileError) {
+        let text = AttentionTool.fullMessage(for: error)
+        try write(text.hasSuffix("\n") ? text : text + "\n")
+        return 0
+      } catch {
+        return error.exitCode
+      }
+    }
+    let message = oneLine(AttentionTool.message(for: error))
+    writeError("attention: \(message.isEmpty ? "\(error)" : message) (see \(helpCommand(for: error)))\n")
+    return AttentionTool.exitCode(for: error).rawValue
+  }
+
+  /// The command that explains the one that was misused: the parser names it in quotes, at the end.
+  private static func helpCommand(for error: any Error) -> String {
+    let quoted = AttentionTool.fullMessage(for: error).split(separator: "'")
+    return quoted.last { $0.hasPrefix("attention ") && $0.hasSuffix(" --help") }.map(String.init) ?? "attention --help"
+  }
+
+  private static func oneLine(_ text: String) -> String {
+    text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+  }
+}
+
+/// A line on standard error that tells how far a run is; nothing when that is not a terminal.
+final class ProgressLine {
+  private let isShown = isatty(STDERR_FILENO) == 1
+  private var isPending = false
+
+  func show(_ progress: BenchmarkProgress) {
+    guard isShown else { return }
+    let count = progress.all > 0 ? " (\(progress.done)/\(progress.all))" : ""
+    Terminal.writeError("\r\u{1B}[K\((progress.stage + count).prefix(100))")
+    isPending = true
+  }
+
+  /// Takes the line away.
+  func clear() {
+    if isPending { Terminal.writeError("\r\u{1B}[K") }
+    isPending = false
+  }
+}
