@@ -64,6 +64,7 @@ let package = Package(
     .testTarget(
       name: "AttentionTensorsTests",
       dependencies: ["AttentionTensors", "AttentionTestSupport", "COpenBLAS", "CLAPACKE"],
+      exclude: ["Fixtures"],
       swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionCoreTests",

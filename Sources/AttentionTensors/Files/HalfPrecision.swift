@@ -1,7 +1,7 @@
 // Conversions by bits, since `Float16` is not available on every platform this package builds for.
 
 /// The float of a 16-bit IEEE float's bits. Exact.
-func float(fromHalf bits: UInt16) -> Float {
+package func float(fromHalf bits: UInt16) -> Float {
   let sign = UInt32(bits & 0x8000) << 16
   let magnitude = UInt32(bits & 0x7FFF)
   if magnitude < 0x0400 {
@@ -14,12 +14,12 @@ func float(fromHalf bits: UInt16) -> Float {
 }
 
 /// The float of a bfloat16's bits. Exact.
-func float(fromBrainFloat bits: UInt16) -> Float {
+package func float(fromBrainFloat bits: UInt16) -> Float {
   Float(bitPattern: UInt32(bits) << 16)
 }
 
 /// The bits of the 16-bit IEEE float that is nearest, ties to even; infinity from 65520 on. NaN stays NaN.
-func half(fromFloat value: Float) -> UInt16 {
+package func half(fromFloat value: Float) -> UInt16 {
   let bits = value.bitPattern
   let sign = UInt16(truncatingIfNeeded: bits >> 16) & 0x8000
   let magnitude = bits & 0x7FFF_FFFF

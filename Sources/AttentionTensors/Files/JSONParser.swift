@@ -3,6 +3,11 @@ package struct JSONError: Error, Sendable, Equatable {
   package let byte: Int
   package let reason: Reason
 
+  package init(byte: Int, reason: Reason) {
+    self.byte = byte
+    self.reason = reason
+  }
+
   package enum Reason: Sendable, Equatable {
     case invalidUTF8
     case unexpectedEnd

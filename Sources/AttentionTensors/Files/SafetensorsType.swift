@@ -19,6 +19,10 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
   case float8E5M2 = "F8_E5M2"
   /// A float of 8 bits, 4 of them the exponent's.
   case float8E4M3 = "F8_E4M3"
+  /// A float of 8 bits, 5 of them the exponent's, without negative zero and infinities.
+  case float8E5M2FNUZ = "F8_E5M2FNUZ"
+  /// A float of 8 bits, 4 of them the exponent's, without negative zero and infinities.
+  case float8E4M3FNUZ = "F8_E4M3FNUZ"
   /// A power of two of 8 bits.
   case float8E8M0 = "F8_E8M0"
   /// A signed integer of 16 bits.
@@ -49,7 +53,8 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
     switch self {
     case .float4: 4
     case .float6E2M3, .float6E3M2: 6
-    case .boolean, .unsigned8, .signed8, .float8E5M2, .float8E4M3, .float8E8M0: 8
+    case .boolean, .unsigned8, .signed8: 8
+    case .float8E5M2, .float8E4M3, .float8E5M2FNUZ, .float8E4M3FNUZ, .float8E8M0: 8
     case .signed16, .unsigned16, .float16, .brainFloat16: 16
     case .signed32, .unsigned32, .float32: 32
     case .complex64, .float64, .signed64, .unsigned64: 64
@@ -72,7 +77,8 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
     case .float64: .float64
     case .signed64: .signed64
     case .unsigned64: .unsigned64
-    case .float4, .float6E2M3, .float6E3M2, .float8E5M2, .float8E4M3, .float8E8M0, .complex64: nil
+    case .float4, .float6E2M3, .float6E3M2, .complex64: nil
+    case .float8E5M2, .float8E4M3, .float8E5M2FNUZ, .float8E4M3FNUZ, .float8E8M0: nil
     }
   }
 }

@@ -17,7 +17,7 @@ static void axpy_(float factor, const float *x, float *y, size_t n) {
 static float dot_(const float *x, const float *y, size_t n) {
   vf a[ACCUMULATORS] = {v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0)};
 #define STEP(k, i, count) a[k] = v_fma(v_get(x + (i), (count)), v_get(y + (i), (count)), a[k])
-  FOR_EACH_ACCUMULATOR(n, STEP);
+  FOR_EACH_IN_TURN(ACCUMULATORS, n, STEP);
 #undef STEP
   return v_sum_of_accumulators(a);
 }

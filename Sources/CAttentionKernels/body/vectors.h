@@ -25,20 +25,20 @@ VECTOR_FN void v_put(float *p, vf x, size_t count) {
     if (i_ < (n)) STEP(i_, (n) - i_);                                                                                  \
   } while (0)
 
-/// Sums and maxima run in this many independent accumulators: one would wait for each addition to finish.
-/// Vector k of the array goes to accumulator k mod ACCUMULATORS: the order depends on n alone.
+/// Sums and maxima run in several independent accumulators: one would wait for each addition to finish. Vector k of the
+/// array goes to accumulator k mod ACCUMULATORS, the tail included: the order depends on n alone.
 #define ACCUMULATORS 8
 
-/// Runs STEP(k, i, count) over [0, n), a vector at a time, k being the number of the accumulator, a constant.
-#define FOR_EACH_ACCUMULATOR(n, STEP)                                                                                  \
+/// Runs STEP(k, i, count) over [0, n), a vector at a time, in turns of `width`; k = 0 … width - 1 is a constant.
+#define FOR_EACH_IN_TURN(width, n, STEP)                                                                               \
   do {                                                                                                                 \
     size_t i_ = 0;                                                                                                     \
-    for (; i_ + ACCUMULATORS * LANES <= (n); i_ += ACCUMULATORS * LANES) {                                             \
-      _Pragma("clang loop unroll(full)") for (int k_ = 0; k_ < ACCUMULATORS; k_++) {                                   \
-        STEP(k_, i_ + (size_t)k_ * LANES, LANES);                                                                      \
+    for (; i_ + (width) * LANES <= (n); i_ += (width) * LANES) {                                                       \
+      _Pragma("clang loop unroll(full)") for (size_t k_ = 0; k_ < (width); k_++) {                                     \
+        STEP(k_, i_ + k_ * LANES, LANES);                                                                              \
       }                                                                                                                \
     }                                                                                                                  \
-    _Pragma("clang loop unroll(full)") for (int k_ = 0; k_ < ACCUMULATORS; k_++) {                                     \
+    _Pragma("clang loop unroll(full)") for (size_t k_ = 0; k_ < (width); k_++) {                                       \
       if (i_ + LANES <= (n)) {                                                                                         \
         STEP(k_, i_, LANES);                                                                                           \
         i_ += LANES;                                                                                                   \
@@ -50,6 +50,6 @@ VECTOR_FN void v_put(float *p, vf x, size_t count) {
   } while (0)
 
 /// Adds the accumulators up by halves.
-VECTOR_FN float v_sum_of_accumulators(vf a[ACCUMULATORS]) {
+VECTOR_FN float v_sum_of_accumulators(const vf a[ACCUMULATORS]) {
   return v_sum(((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7])));
 }

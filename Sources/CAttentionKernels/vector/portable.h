@@ -22,17 +22,26 @@ VECTOR_FN vf v_load(const float *p) {
 }
 VECTOR_FN void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
 
-/// The first `count` lanes from memory, the others 0. Touches no byte beyond.
-VECTOR_FN vf v_load_first(const float *p, size_t count) {
-  float lane[4] = {0, 0, 0, 0};
-  for (size_t i = 0; i < count; i++) memcpy(&lane[i], p + i, sizeof(float));
-  return v_load(lane);
+VECTOR_FN float s_load(const float *p) {
+  float x;
+  memcpy(&x, p, sizeof x);
+  return x;
 }
-/// Writes the first `count` lanes. Touches no byte beyond.
+VECTOR_FN void s_store(float *p, float x) { memcpy(p, &x, sizeof x); }
+
+/// The first `count` < LANES lanes from memory, the others 0. Touches no byte beyond.
+VECTOR_FN vf v_load_first(const float *p, size_t count) {
+  vf x = {0, 0, 0, 0};
+  if (count > 0) x.x = s_load(p);
+  if (count > 1) x.y = s_load(p + 1);
+  if (count > 2) x.z = s_load(p + 2);
+  return x;
+}
+/// Writes the first `count` < LANES lanes. Touches no byte beyond.
 VECTOR_FN void v_store_first(float *p, vf x, size_t count) {
-  float lane[4];
-  v_store(lane, x);
-  for (size_t i = 0; i < count; i++) memcpy(p + i, &lane[i], sizeof(float));
+  if (count > 0) s_store(p, x.x);
+  if (count > 1) s_store(p + 1, x.y);
+  if (count > 2) s_store(p + 2, x.z);
 }
 
 /// a·b + c, rounded once where the processor can; never a call of libm's fmaf.

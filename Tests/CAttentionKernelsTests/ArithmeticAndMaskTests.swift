@@ -1,0 +1,70 @@
+import CAttentionKernels
+import Testing
+
+@Suite struct ArithmeticAndMaskTests {
+  static let count = 67
+  static let x = Noise.floats(count, in: -9...9, seed: 4)
+  static let y = Noise.floats(count, in: -9...9, seed: 5)
+
+  @Test(arguments: KernelSet.available)
+  func scaleRoundsOnce(set: KernelSet) {
+    let x = specials + Self.x
+    var y = x
+    set.kernels.scale(x, 0.3, &y, x.count)
+    #expect(sameBits(y, x.map { 0.3 * $0 }))
+  }
+
+  @Test(arguments: KernelSet.available)
+  func axpyIsFusedOrRoundsTwice(set: KernelSet) {
+    var y = Self.y
+    set.kernels.axpy(0.3, Self.x, &y, y.count)
+    let fused = zip(Self.x, Self.y).map { $1.addingProduct(0.3, $0) }
+    let separate = zip(Self.x, Self.y).map { 0.3 * $0 + $1 }
+    #expect(sameBits(y, fused) || (set.isa == ATTENTION_ISA_PORTABLE.rawValue && sameBits(y, separate)))
+  }
+
+  @Test(arguments: KernelSet.available)
+  func keepAllowedSelectsByAnyNonzeroByteOverAnything(set: KernelSet) {
+    for byte in UInt8.min...UInt8.max {
+      var scores = specials + Self.x
+      let before = scores
+      let allowed = scores.indices.map { $0 % 3 == 1 ? 0 : byte }
+      set.kernels.keep_allowed(&scores, allowed, scores.count)
+      let expected = zip(before, allowed).map { $1 != 0 ? $0 : -.infinity }
+      #expect(sameBits(scores, expected), "byte \(byte)")
+    }
+  }
+
+  @Test(arguments: KernelSet.available)
+  func addBiasSelectsMinusInfinityOverAnythingAndAddsTheRest(set: KernelSet) {
+    for bias in specials + [3.5] {
+      let biases = [Float](repeating: bias, count: specials.count)
+      var scores = specials
+      set.kernels.add_bias(&scores, biases, scores.count)
+      #expect(sameBits(scores, specials.map { bias == -.infinity ? -.infinity : $0 + bias }), "bias \(bias)")
+    }
+  }
+
+  @Test(arguments: KernelSet.available, [Int32(0), -30, 5, -1000, 16_777_149, -16_777_149])
+  func addDistanceBiasSubtractsSlopeTimesDistance(set: KernelSet, first: Int32) {
+    let slope: Float = 0.3
+    var scores = Self.x
+    set.kernels.add_distance_bias(&scores, slope, first, scores.count)
+    for (i, score) in scores.enumerated() {
+      let distance = abs(Double(first) + Double(i))
+      let reference = Double(Self.x[i]) - Double(slope) * distance
+      // One rounding of the product and one of the difference, at most.
+      let bound = 0x1p-24 * (Double(slope) * distance + abs(reference))
+      #expect(abs(Double(score) - reference) <= bound, "element \(i)")
+    }
+  }
+
+  @Test(arguments: KernelSet.available)
+  func addDistanceBiasIsExactInWholeNumbers(set: KernelSet) {
+    for first in Int32(-40)...5 {
+      var scores = [Float](repeating: 7, count: Self.count)
+      set.kernels.add_distance_bias(&scores, 2, first, scores.count)
+      #expect(scores == (0..<Self.count).map { 7 - 2 * Float(abs(Int(first) + $0)) }, "first \(first)")
+    }
+  }
+}
