@@ -1,8 +1,7 @@
 import Attention
+import AttentionBenchmarks
 import Foundation
 import Testing
-
-@testable import AttentionBenchmarks
 
 /// Inputs: what a case gives, what a file gives, and their parts.
 @Suite("Inputs of the benchmark")

@@ -1,7 +1,6 @@
+import AttentionBenchmarks
 import Foundation
 import Testing
-
-@testable import AttentionBenchmarks
 
 /// Verdicts of a comparison: beyond the threshold, and beyond three deviations of both.
 @Suite("Baseline")

@@ -110,6 +110,13 @@ struct CaseGrammarTests {
     #expect(bytes > 4 * 4 * 1000 * 64)
   }
 
+  @Test func theCasesFitIntoMemoryTogether() throws {
+    let one = "h1q1000d64"
+    let limits = CaseLimits(memory: 6_000_000)
+    #expect(try BenchmarkCase.list(parsing: one, limits: limits).count == 1)
+    #expect(throws: BenchmarkCaseError.self) { try BenchmarkCase.list(parsing: "h1q1000-1009d64", limits: limits) }
+  }
+
   @Test func theDefaultListIsOfTheGrammar() throws {
     let cases = try BenchmarkCase.list(parsing: BenchmarkCase.defaultList)
     #expect((7...10).contains(cases.count))

@@ -1,7 +1,6 @@
+import AttentionBenchmarks
 import Foundation
 import Testing
-
-@testable import AttentionBenchmarks
 
 #if canImport(FoundationXML)
   import FoundationXML
@@ -12,12 +11,20 @@ enum Sample {
   static func row(
     _ name: String = "b1h2q16k16d8", path: String = "blas", median: Double = 2, deviation: Double = 0.01
   ) -> AttentionRow {
-    AttentionRow(
-      name: name, path: path, medianMilliseconds: median, deviationMilliseconds: deviation, minimumMilliseconds: 1.5,
-      samples: 20, gflops: 12.5, usefulGFLOP: 0.025, executedGFLOP: 0.05, speedupOverNaive: 10.25, peakFraction: 0.125,
-      scratchBytes: 4096, maximumError: 1e-07, errorRows: 32, isRepeatable: true, measuredHeads: 2, measuredQueries: 16,
-      batch: 1, heads: 2, keyValueHeads: 2, queryLength: 16, keyLength: 16, keyWidth: 8, valueWidth: 8, isCausal: false,
-      window: nil, softcap: nil)
+    let text = """
+      {"case": "", "path": "\(path)", "median_ms": \(median), "mad_ms": \(deviation), "min_ms": 1.5, "samples": 20,
+       "gflops": 12.5, "useful_gflop": 0.025, "executed_gflop": 0.05, "speedup_over_naive": 10.25,
+       "peak_fraction": 0.125, "scratch_bytes": 4096, "max_abs_error": 1e-07, "error_rows": 32, "repeatable": true,
+       "measured_heads": 2, "measured_queries": 16, "batch": 1, "heads": 2, "kv_heads": 2, "query_length": 16,
+       "key_length": 16, "key_width": 8, "value_width": 8, "causal": false, "window": null, "softcap": null}
+      """
+    do {
+      var row = try JSONDecoder().decode(AttentionRow.self, from: Data(text.utf8))
+      row.name = name
+      return row
+    } catch {
+      preconditionFailure("Sample: \(error)")
+    }
   }
 
   static func report(_ rows: [AttentionRow]) -> Report<AttentionRow> {

@@ -1,7 +1,6 @@
+import AttentionBenchmarks
 import AttentionTensors
 import Testing
-
-@testable import AttentionBenchmarks
 
 /// Medians and deviations against values computed by hand.
 @Suite("Statistics")

@@ -4,10 +4,12 @@ import Testing
 /// Help, version, and every wrong use: one line, a code of sysexits, no trap.
 @Suite("Use of the command")
 struct UsageTests {
-  @Test(arguments: [
+  static let helps: [[String]] = [
     [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
     ["bench", "gemm", "-h"], ["info", "--help"],
-  ])
+  ]
+
+  @Test(arguments: helps)
   func help(arguments: [String]) throws {
     let run = try AttentionProcess(arguments)
     #expect(run.exitCode == 0 && run.errors.isEmpty)
@@ -19,7 +21,7 @@ struct UsageTests {
     #expect(run.exitCode == 0 && run.output.split(separator: ".").count == 3)
   }
 
-  @Test(arguments: [
+  static let wrongUses: [[String]] = [
     ["nonsense"], ["--nonsense"], ["info", "--nonsense"], ["info", "extra"], ["info", "--format", "xml"],
     ["bench", "nonsense"], ["bench", "--nonsense"], ["bench", "--cases"], ["bench", "--cases", ""],
     ["bench", "--cases", "nonsense"], ["bench", "--cases", "h0q8d8"], ["bench", "--cases", "h2q8d0"],
@@ -32,7 +34,9 @@ struct UsageTests {
     ["bench", "--seed", "-1"], ["bench", "--seed", "1.5"], ["bench", "--repeats", "0"], ["bench", "--repeats", "x"],
     ["bench", "--format", "xml"], ["bench", "--noise-threshold", "nan"], ["bench", "--noise-threshold", "-0.1"],
     ["bench", "--noise-threshold", "inf"], ["bench", "gemm", "--cases", "h2q8d8"], ["bench", "gemm", "--threads", "0"],
-  ])
+  ]
+
+  @Test(arguments: wrongUses)
   func wrongUse(arguments: [String]) throws {
     let run = try AttentionProcess(arguments)
     #expect(run.exitCode == 64 && !run.wasKilled)
@@ -41,21 +45,25 @@ struct UsageTests {
     #expect(run.errors.hasPrefix("attention: "))
   }
 
-  @Test(arguments: [
+  static let expectations: [([String], String)] = [
     (["bench", "--threads", "x"], "from 1 to"), (["bench", "--paths", "x"], "naive, blas"),
     (["bench", "--cases", "h2q8d8-foo"], "-causal"), (["bench", "--format", "x"], "'markdown'"),
     (["bench", "--cases", "h12q8d8-kv5"], "divisor"), (["bench", "--cases", "h2q8"], "d (the width of a head)"),
     (["bench", "--cases", "h2q99999999d64"], "GB"),
-  ])
+  ]
+
+  @Test(arguments: expectations)
   func theLineSaysWhatWasExpected(arguments: [String], expectation: String) throws {
     #expect(try AttentionProcess(arguments).errors.contains(expectation))
   }
 
-  @Test(arguments: [
+  static let missingFiles: [([String], Int32)] = [
     (["--input", "/nonexistent"], 66), (["--input", "/"], 66), (["--input", ""], 66),
     (["--baseline", "/nonexistent"], 66), (["--baseline", "/"], 66), (["--save", "/nonexistent/file"], 73),
     (["--plot", "/nonexistent/file"], 73), (["--save", "/"], 73), (["--plot", ""], 73),
-  ])
+  ]
+
+  @Test(arguments: missingFiles)
   func filesThatAreNotThere(arguments: [String], code: Int32) throws {
     let run = try AttentionProcess(["bench", "--cases", "b1h2q16d8", "--repeats", "1"] + arguments)
     #expect(run.exitCode == code && run.output.isEmpty && run.errorLines.count == 1, "\(run.errors)")

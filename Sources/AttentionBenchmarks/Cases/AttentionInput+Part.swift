@@ -2,13 +2,19 @@ import Attention
 
 extension AttentionInput {
   /// How much of an input is run.
-  struct Part: Sendable, Equatable {
+  package struct Part: Sendable, Equatable {
     /// The first sequences.
-    var sequences: Int
+    package var sequences: Int
     /// The first query heads of each: whole groups, or a part of the first one.
-    var heads: Int
+    package var heads: Int
     /// The last queries of each: they keep their place under every mask that is aligned to the end.
-    var queries: Int
+    package var queries: Int
+
+    package init(sequences: Int, heads: Int, queries: Int) {
+      self.sequences = sequences
+      self.heads = heads
+      self.queries = queries
+    }
   }
 
   /// The whole input.
@@ -16,7 +22,7 @@ extension AttentionInput {
 
   /// A part that does about `fraction` of the work: fewer sequences, then fewer heads, then, when a head on each thread
   /// is still more than `queryFraction` of the work, fewer queries.
-  func part(fraction: Double, queryFraction: Double, threads: Int) -> Part {
+  package func part(fraction: Double, queryFraction: Double, threads: Int) -> Part {
     var part = whole
     let total = batch * heads
     let wanted = max(min(threads, total), Int(min(Double(total), (Double(total) * fraction).rounded(.down))))
@@ -39,7 +45,7 @@ extension AttentionInput {
   /// The input cut down to a part.
   ///
   /// - Precondition: the part lies inside the input, its heads forming whole groups or lying in one.
-  func cut(to part: Part) -> AttentionInput {
+  package func cut(to part: Part) -> AttentionInput {
     guard part != whole else { return self }
     let group = heads / keyValueHeads
     let keyValueHeads = (part.heads + group - 1) / group

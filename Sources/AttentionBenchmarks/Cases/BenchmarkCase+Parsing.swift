@@ -11,7 +11,8 @@ extension BenchmarkCase {
   ///     try BenchmarkCase.list(parsing: "b1,8h12q128-512*2d64; h32q512d128-kv8-causal")
   ///
   /// `128,512` is a list, `128-1024*2` counts 128, 256, 512, 1024, `64-256+64` counts 64, 128, 192, 256, and `1-4`
-  /// counts by one. The first size named changes slowest. A case that comes twice is kept once.
+  /// counts by one. The first size named changes slowest. A case that comes twice is kept once. All cases have to fit
+  /// into memory together.
   public static func list(
     parsing text: String, limits: CaseLimits = .init()
   ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
@@ -24,6 +25,11 @@ extension BenchmarkCase {
       }
     }
     guard !cases.isEmpty else { throw .empty }
+    var remaining = limits.memory
+    for one in cases {
+      remaining -= one.memoryEstimate ?? remaining
+      guard remaining >= 0 else { throw .tooLargeTogether(cases: cases.count, limit: limits.memory) }
+    }
     return cases
   }
 

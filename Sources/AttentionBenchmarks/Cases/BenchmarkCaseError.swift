@@ -20,6 +20,8 @@ public enum BenchmarkCaseError: Error, Sendable, Equatable {
   case sizeOverflow(case: String)
   /// The tensors would not fit into memory.
   case tooLarge(case: String, bytes: Int, limit: Int)
+  /// Each case fits into memory, but not all of them at once.
+  case tooLargeTogether(cases: Int, limit: Int)
 }
 
 extension BenchmarkCaseError: CustomStringConvertible {
@@ -42,7 +44,10 @@ extension BenchmarkCaseError: CustomStringConvertible {
       "case \(quoted(name)): \(heads) query heads do not form groups of \(keyValueHeads) kv heads; expected a divisor"
     case .sizeOverflow(let name): "case \(quoted(name)): the sizes multiply to more than memory can hold"
     case .tooLarge(let name, let bytes, let limit):
-      "case \(quoted(name)): \(gigabytes(bytes)) of memory are needed; expected at most \(gigabytes(limit)), 75% of it"
+      "case \(quoted(name)): \(gigabytes(bytes)) of memory are needed; expected at most \(gigabytes(limit))"
+    case .tooLargeTogether(let cases, let limit):
+      "the \(cases) cases, which are measured in turns, do not fit into memory together; expected at most "
+        + "\(gigabytes(limit)): measure fewer at a time"
     }
   }
 }

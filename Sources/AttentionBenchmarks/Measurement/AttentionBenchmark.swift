@@ -46,7 +46,7 @@ public struct AttentionBenchmark: Sendable {
       progress(.init(stage: "measuring \(name)", done: done, all: all))
     }
     progress(.init(stage: "reading memory", done: 0, all: 0))
-    machine.readBandwidth = ReadBandwidth.measure(using: &generator)
+    machine.readBandwidth = ReadBandwidth.measure(rounds: min(5, repeats ?? 5), using: &generator)
     let measured = peaks.results(works.suffix(peaks.works.count))
     machine.gemmPeak = measured.gemmPeak
     machine.fmaPeak = measured.fmaPeak

@@ -1,5 +1,5 @@
 /// Something that is measured in samples of several runs each, taken in turns with other work.
-struct TimedWork {
+package struct TimedWork {
   /// What it is called while it runs.
   let name: String
   /// A sample lasts this long at the least.
@@ -14,12 +14,12 @@ struct TimedWork {
   private(set) var iterations = 1
   private(set) var plannedSamples = 0
   /// The seconds of one run, a sample each.
-  private(set) var samples: [Double] = []
+  package private(set) var samples: [Double] = []
 
   /// The samples that are taken of the longest work.
   static let fewestSamples = 5
 
-  init(
+  package init(
     _ name: String, repeats: Int, budget: Double?, sampleSeconds: Double = 0.002,
     run: @escaping (_ iterations: Int) -> Void
   ) {
@@ -31,7 +31,7 @@ struct TimedWork {
   }
 
   /// Runs the work until a sample is long enough, which warms it up too; plans the samples.
-  mutating func warmUp() {
+  package mutating func warmUp() {
     var elapsed = Stopwatch.seconds { run(1) }
     while elapsed < sampleSeconds, iterations < 1 << 30 {
       let missing = sampleSeconds / max(elapsed, 1e-9)
@@ -49,7 +49,7 @@ struct TimedWork {
   }
 
   /// Whether a sample is due in a round, the planned samples being spread evenly over all rounds.
-  func isDue(round: Int, of rounds: Int) -> Bool {
+  package func isDue(round: Int, of rounds: Int) -> Bool {
     (round + 1) * plannedSamples / rounds > round * plannedSamples / rounds
   }
 }
@@ -57,7 +57,7 @@ struct TimedWork {
 extension [TimedWork] {
   /// Takes all samples of all works, in rounds of seeded random order: what disturbs the machine for a while then
   /// disturbs all of them alike.
-  mutating func measureInterleaved(
+  package mutating func measureInterleaved(
     using generator: inout some RandomNumberGenerator, progress: (_ done: Int, _ all: Int, _ name: String) -> Void
   ) {
     for index in indices {

@@ -2,7 +2,7 @@ import Attention
 import Synchronization
 
 /// What is checked about a path's results, outside of the timing.
-struct Verification: Sendable {
+package struct Verification: Sendable {
   /// The largest distance from the float64 reference over the rows looked at; infinite where one has a NaN and the
   /// other has none.
   let maximumError: Double
@@ -32,7 +32,7 @@ struct Verification: Sendable {
   /// Multiplications of the reference that take some 0.3 s on two threads.
   private static let referenceWork = 1.2e8
 
-  static func error(of output: Tensor, _ input: AttentionInput, seed: UInt64) -> (maximum: Double, rows: Int) {
+  package static func error(of output: Tensor, _ input: AttentionInput, seed: UInt64) -> (maximum: Double, rows: Int) {
     let total = input.batch * input.heads * input.queryLength
     let work = Double(input.keyLength * (input.keyWidth + input.valueWidth))
     let count = min(total, max(16, Int(referenceWork / max(1, work))))
@@ -63,7 +63,7 @@ struct Verification: Sendable {
   }
 
   /// `count` different numbers below `total`, in ascending order.
-  static func sample(_ count: Int, of total: Int, seed: UInt64) -> [Int] {
+  package static func sample(_ count: Int, of total: Int, seed: UInt64) -> [Int] {
     guard count < total else { return Array(0..<total) }
     var generator = SeededGenerator(seed: seed)
     // Floyd's sampling: count draws, whatever the total.

@@ -15,7 +15,7 @@ enum ReadBandwidth {
 
   /// Gigabytes a second by the best of the kernels' patterns, the median of `rounds` rounds of all of them in random
   /// order; nil when the system does not give the memory, which is held only during the call.
-  static func measure(rounds: Int = 5, using generator: inout some RandomNumberGenerator) -> Double? {
+  static func measure(rounds: Int, using generator: inout some RandomNumberGenerator) -> Double? {
     guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       memory != MAP_FAILED
     else { return nil }

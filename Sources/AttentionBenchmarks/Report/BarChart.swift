@@ -16,6 +16,18 @@ public struct BarChart: Sendable {
   /// A horizontal line, such as the machine's peak.
   public var line: (name: String, value: Double)?
 
+  package init(
+    title: String, notes: [String], axis: String, groups: [String], series: [(name: String, values: [Double?])],
+    line: (name: String, value: Double)?
+  ) {
+    self.title = title
+    self.notes = notes
+    self.axis = axis
+    self.groups = groups
+    self.series = series
+    self.line = line
+  }
+
   /// Colours that people with colour-blindness tell apart (Okabe and Ito, 2008).
   private static let colours = ["#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 
@@ -107,7 +119,7 @@ public struct BarChart: Sendable {
   }
 
   /// Round numbers from 0 to the first that is not below `highest`.
-  static func ticks(upTo highest: Double) -> [Double] {
+  package static func ticks(upTo highest: Double) -> [Double] {
     guard highest.isFinite, highest > 0 else { return [0, 1] }
     var power = 1.0
     while power * 10 <= highest { power *= 10 }

@@ -1,12 +1,12 @@
 import Foundation
 
 /// Numbers for people to read.
-enum Decimals {
+package enum Decimals {
   /// With a fixed number of digits after the point.
   static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
   /// With about three digits that say something.
-  static func short(_ value: Double) -> String {
+  package static func short(_ value: Double) -> String {
     guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-∞" : "∞" }
     let size = abs(value)
     if size != 0 && size < 0.001 { return String(format: "%.1e", value) }
@@ -14,7 +14,7 @@ enum Decimals {
   }
 
   /// Bytes with a unit.
-  static func bytes(_ count: Int) -> String {
+  package static func bytes(_ count: Int) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     var value = Double(count)
     var unit = 0
