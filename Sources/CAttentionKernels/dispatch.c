@@ -9,7 +9,8 @@ const attention_kernels *attention_kernels_for(attention_instruction_set isa) {
   switch (isa) {
   case ATTENTION_ISA_PORTABLE: return &attention_kernels_portable;
 #if defined(__x86_64__)
-  // The builtin says yes only where the operating system saves the wide registers, too (it reads XCR0).
+  // The builtin says yes only where the operating system saves the wide registers, too: libgcc (since 7.4) and
+  // compiler-rt both read XCR0.
   case ATTENTION_ISA_AVX2:
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &attention_kernels_avx2 : 0;
   case ATTENTION_ISA_AVX512:

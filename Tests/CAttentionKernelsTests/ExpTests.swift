@@ -23,7 +23,7 @@ import Testing
   #endif
 
   @Test(arguments: KernelSet.available)
-  func isWithinTwoUlpOfDoubleOverAllFloats(set: KernelSet) {
+  func isWithinItsUlpsOfDoubleOverAllFloats(set: KernelSet) {
     let block = 4096
     var worst = 0.0
     var at: Float = 0
@@ -48,7 +48,8 @@ import Testing
         if error > worst { (worst, at) = (error, x[i]) }
       }
     }
-    #expect(worst <= 2, "\(worst) ulp at \(at)")
+    // The contract says 2. Over all 2^32 patterns it is 0.9 with FMA and 1.2 without: more than that is a regression.
+    #expect(worst <= 1.25, "\(worst) ulp at \(at)")
   }
 
   private func expOfDouble(_ x: Double) -> Double {

@@ -33,18 +33,29 @@ extension ByteSource {
     return bytes
   }
 
-  /// Throws when the system would refuse an allocation of this size, which for an array or a tensor is fatal.
+  /// Throws when an allocation of this size is more than the machine's memory, or than the system would grant now:
+  /// for an array or a tensor that is fatal.
   ///
-  /// A file with holes may be far larger than the memory of the machine. Small sizes are not tried.
+  /// A file with holes may be far larger than memory. Small sizes are not tried.
   func requireMemory(forBytes bytes: Int, tensor: String? = nil) throws(TensorFileError) {
     guard bytes >= 1 << 28 else { return }
     // A tensor's storage is up to a quarter larger than asked for.
     let (needed, overflow) = bytes.addingReportingOverflow(bytes / 4)
-    if !overflow, let block = malloc(needed) {
-      free(block)
-    } else {
+    guard !overflow, isAvailable(bytes: needed) else {
       throw TensorFileError(file: name, tensor: tensor, reason: .notEnoughMemory(bytes: bytes))
     }
+  }
+
+  /// Whether the system would hand out this much memory now. It is asked for and given back, untouched.
+  private func isAvailable(bytes: Int) -> Bool {
+    // A system may be set up to grant anything, and to kill the process once it uses what it was granted.
+    let (pages, pageSize) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
+    if pages > 0, pageSize > 0, bytes / pageSize >= pages { return false }
+    // Not by malloc and free: an optimizing compiler removes the pair and takes it for a success.
+    let block = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0)
+    guard block != MAP_FAILED, let block else { return false }
+    munmap(block, bytes)
+    return true
   }
 }
 
