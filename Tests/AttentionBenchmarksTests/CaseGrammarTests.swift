@@ -112,7 +112,7 @@ struct CaseGrammarTests {
 
   @Test func theCasesFitIntoMemoryTogether() throws {
     let one = "h1q1000d64"
-    let limits = CaseLimits(memory: 6_000_000)
+    let limits = CaseLimits(memory: 20_000_000)
     #expect(try BenchmarkCase.list(parsing: one, limits: limits).count == 1)
     #expect(throws: BenchmarkCaseError.self) { try BenchmarkCase.list(parsing: "h1q1000-1009d64", limits: limits) }
   }

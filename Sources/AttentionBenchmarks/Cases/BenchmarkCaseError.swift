@@ -44,10 +44,10 @@ extension BenchmarkCaseError: CustomStringConvertible {
       "case \(quoted(name)): \(heads) query heads do not form groups of \(keyValueHeads) kv heads; expected a divisor"
     case .sizeOverflow(let name): "case \(quoted(name)): the sizes multiply to more than memory can hold"
     case .tooLarge(let name, let bytes, let limit):
-      "case \(quoted(name)): \(gigabytes(bytes)) of memory are needed; expected at most \(gigabytes(limit))"
+      "case \(quoted(name)): \(Decimals.bytes(bytes)) of memory are needed; expected at most \(Decimals.bytes(limit))"
     case .tooLargeTogether(let cases, let limit):
       "the \(cases) cases, which are measured in turns, do not fit into memory together; expected at most "
-        + "\(gigabytes(limit)): measure fewer at a time"
+        + "\(Decimals.bytes(limit)): measure fewer at a time"
     }
   }
 }
@@ -63,10 +63,4 @@ func quoted(_ text: String) -> String {
     }
   }
   return result + (text.unicodeScalars.count > 80 ? "…'" : "'")
-}
-
-/// Bytes for a message.
-func gigabytes(_ bytes: Int) -> String {
-  let tenths = bytes / 100_000_000
-  return "\(tenths / 10).\(tenths % 10) GB"
 }
