@@ -30,16 +30,18 @@ struct ScoreBlock: Sendable {
   let head: Int
   let rows: Range<Int>
 
-  /// The scores of a block at the most: 1 MiB, half of an L2 cache, unless a few rows take more.
+  /// The scores of a block at the most, so that they stay in an L2 cache unless a few rows take more.
   private static let maximumScores = 1 << 18
+  /// The rows of a block at the most: a causal mask cuts away what lies right of each block's own diagonal.
+  private static let maximumRows = 128
 
   /// The rows of a block for sequences of these lengths: a function of the lengths alone.
   static func rowCount(queries: Int, keys: Int) -> Int {
-    let rows = max(48, maximumScores / max(1, keys))
+    let rows = min(maximumRows, max(48, maximumScores / max(1, keys)))
     guard rows < queries else { return max(1, queries) }
-    // Blocks of nearly equal size, in whole dozens: OpenBLAS's kernels take 12 or 16 rows at a time.
+    // Blocks of nearly equal height, in whole sixteens, as OpenBLAS's kernels take them.
     let blocks = (queries + rows - 1) / rows
-    return (queries / blocks + 47) / 48 * 48
+    return ((queries + blocks - 1) / blocks + 15) / 16 * 16
   }
 
   /// The blocks of a call; the last rows of a head first, since under a causal mask they see the most keys.
@@ -137,16 +139,17 @@ private struct BLASBlock {
     let first = keys.isEmpty ? 0 : keys.lowerBound - union.lowerBound
     let scores = row + first
     if let cap = problem.softcap { kernels.pointee.softcap(scores, scores, cap, keys.count) }
-    problem.mask.apply(to: scores, sequence: sequence, head: head, query: query, keys: keys, kernels: kernels)
+    if !problem.mask.isIntervalsOnly {
+      problem.mask.apply(to: scores, sequence: sequence, head: head, query: query, keys: keys, kernels: kernels)
+    }
     if let output = problem.scoreOutput(.biased)?.row(sequence: sequence, head: head, row: query) {
       copy(scores, keys, filling: -.infinity, to: output)
     }
 
     let maximum = kernels.pointee.max(scores, keys.count)
-    var logSumExp = maximum
+    var sum: Float = 1
     if maximum.isFinite {
-      let sum = kernels.pointee.exp_sum(scores, maximum, scores, keys.count)
-      logSumExp = maximum + logf(sum)
+      sum = kernels.pointee.exp_sum(scores, maximum, scores, keys.count)
       kernels.pointee.scale(scores, 1 / sum, scores, keys.count)
     } else {
       // Nothing visible gives 0; a maximum of ±∞ or NaN gives NaN wherever the mask is open, as the formula does.
@@ -155,10 +158,13 @@ private struct BLASBlock {
         row[key - union.lowerBound] = isVisible ? .nan : 0
       }
     }
-    row.update(repeating: 0, count: first)
-    (scores + keys.count).update(repeating: 0, count: union.count - first - keys.count)
+    if keys.count < union.count {
+      row.update(repeating: 0, count: first)
+      (scores + keys.count).update(repeating: 0, count: union.count - first - keys.count)
+    }
 
-    problem.logSumExp?.row(sequence: sequence, head: head, row: query).pointee = logSumExp
+    problem.logSumExp?.row(sequence: sequence, head: head, row: query).pointee =
+      maximum.isFinite ? maximum + logf(sum) : maximum
     if let output = problem.weights?.row(sequence: sequence, head: head, row: query) {
       copy(scores, keys, filling: 0, to: output)
     }
@@ -173,12 +179,13 @@ private struct BLASBlock {
     let values = MatrixView(
       base: problem.value.row(sequence: block.sequence, head: keyValueHead, row: keys.union.lowerBound),
       rows: keys.union.count, columns: width, rowStride: problem.value.strides.row)
-    MatrixProduct.multiply(weights, values, into: output)
+    MatrixProduct.multiplyByTiles(weights, values, into: output)
     // 0·NaN and 0·∞ are NaN, so a value behind the mask that is not finite shows in the output.
+    guard keys.isPartial else { return }
     let isFinite = (0..<output.rows).allSatisfy {
       kernels.pointee.all_finite(output.base + $0 * output.rowStride, width)
     }
-    if keys.isPartial, !isFinite { multiplyFiniteValues(weights: weights, values: values, keys.union, into: output) }
+    if !isFinite { multiplyFiniteValues(weights: weights, values: values, keys.union, into: output) }
   }
 
   /// weights·V where some values are not finite: the same product with zeros in their place, which leaves the bits of
@@ -196,7 +203,7 @@ private struct BLASBlock {
       }
     }
     let finite = MatrixView(base: scratch.base, rows: values.rows, columns: values.columns, rowStride: values.columns)
-    MatrixProduct.multiply(weights, finite, into: output)
+    MatrixProduct.multiplyByTiles(weights, finite, into: output)
     withExtendedLifetime(scratch) {}
 
     for row in 0..<output.rows {

@@ -94,6 +94,9 @@ struct MaskGeometry: @unchecked Sendable {
     biases.isEmpty && documents.allSatisfy(\.isContiguous) && allowed.allSatisfy { $0.keyStride == 0 }
   }
 
+  /// Whether nothing is left to do inside the intervals: no cell to test, no bias to add.
+  var isIntervalsOnly: Bool { intervalsSuffice && linearBiases.isEmpty }
+
   /// The keys outside which the query sees nothing.
   func interval(sequence: Int, head: Int, query: Int) -> Range<Int> {
     var lower = 0

@@ -63,6 +63,29 @@ package enum MatrixProduct {
       right.base, blasInteger(right.rowStride), 0, result.base, blasInteger(result.rowStride))
   }
 
+  /// result = left · right, by as many rows at a time as OpenBLAS's small-matrix kernels take, where it has them.
+  ///
+  /// Those kernels (on the AVX-512 cores) pack nothing and run a fifth faster, up to a million multiply-adds a call.
+  ///
+  /// - Precondition: as for ``multiply(_:_:transposingRight:factor:into:)``.
+  package static func multiplyByTiles(_ left: MatrixView, _ right: MatrixView, into result: MutableMatrixView) {
+    let rows = OpenBLAS.smallProductLimit / max(1, right.rows * right.columns)
+    guard rows >= 16, rows < left.rows else { return multiply(left, right, into: result) }
+    // Tiles of nearly equal height: a few rows alone would not fill the kernel.
+    let tiles = (left.rows + rows - 1) / rows
+    let height = min(rows, ((left.rows + tiles - 1) / tiles + 7) / 8 * 8)
+    for first in stride(from: 0, to: left.rows, by: height) {
+      let count = min(height, left.rows - first)
+      multiply(
+        MatrixView(
+          base: left.base + first * left.rowStride, rows: count, columns: left.columns, rowStride: left.rowStride),
+        right,
+        into: MutableMatrixView(
+          base: result.base + first * result.rowStride, rows: count, columns: result.columns,
+          rowStride: result.rowStride))
+    }
+  }
+
   private static func blasInteger(_ value: Int) -> Int32 {
     guard let narrow = Int32(exactly: value) else {
       fatalError("MatrixProduct: a dimension or stride of \(value) does not fit OpenBLAS's 32-bit integers")

@@ -38,6 +38,10 @@ public enum OpenBLAS {
     default: .serial
     }
 
+  /// The multiply-adds up to which a product without transposition of its right side takes the small-matrix kernels,
+  /// or 0 on cores that have none.
+  static let smallProductLimit = ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(coreName) ? 1_000_000 : 0
+
   /// The threads that may be inside OpenBLAS at once: its build-time limit on work buffers, past which it ends the
   /// process.
   static let maximumConcurrentCallers: Int = {

@@ -28,6 +28,9 @@ package final class WorkerPool: @unchecked Sendable {
   private var permits: Int
   private var workers = 0
   private var idleWorkers = 0
+  private var spinningWorkers = 0
+  /// Changes when there may be something for a worker, so that it can look out for work without the lock.
+  private let shared = Atomic<Int>(0)
   /// Jobs with unclaimed indices, oldest first.
   private var queue: [Job] = []
 
@@ -68,7 +71,10 @@ package final class WorkerPool: @unchecked Sendable {
   private func run(_ job: Job) {
     lock.acquire()
     queue.append(job)
-    if job.mayShare { startWorkers() }
+    if job.mayShare {
+      startWorkers()
+      shared.wrappingAdd(1, ordering: .releasing)
+    }
     while true {
       if permits > 0, job.hasUnclaimed {
         permits -= 1
@@ -99,6 +105,7 @@ package final class WorkerPool: @unchecked Sendable {
   private func wakeForFreePermits() {
     var free = permits
     var sleepers = idleWorkers
+    var spinners = spinningWorkers
     for job in queue where free > 0 && job.hasUnclaimed {
       if job.callerIsWaiting {
         job.changed.signal()
@@ -106,6 +113,11 @@ package final class WorkerPool: @unchecked Sendable {
       }
       guard job.mayShare else { continue }
       var wanted = job.unclaimed
+      let taken = min(free, spinners, wanted)
+      if taken > 0 { shared.wrappingAdd(1, ordering: .releasing) }
+      free -= taken
+      spinners -= taken
+      wanted -= taken
       while free > 0, sleepers > 0, wanted > 0 {
         work.signal()
         free -= 1
@@ -127,6 +139,16 @@ package final class WorkerPool: @unchecked Sendable {
     lock.acquire()
     while true {
       guard permits > 0, let job = queue.first(where: { $0.mayShare && $0.hasUnclaimed }) else {
+        // The next job often comes within microseconds, and waking a thread costs tens of them.
+        let known = shared.load(ordering: .acquiring)
+        spinningWorkers += 1
+        lock.release()
+        let isNew = spin(until: { shared.load(ordering: .acquiring) != known })
+        lock.acquire()
+        spinningWorkers -= 1
+        if isNew { continue }
+        // A job that came between the last look and the lock counted on this thread.
+        if permits > 0, queue.contains(where: { $0.mayShare && $0.hasUnclaimed }) { continue }
         idleWorkers += 1
         work.wait(lock)
         idleWorkers -= 1
@@ -142,6 +164,16 @@ package final class WorkerPool: @unchecked Sendable {
       wakeForFreePermits()
     }
   }
+}
+
+/// Waits some tens of microseconds for a condition; answers whether it came true.
+@discardableResult
+private func spin(until condition: () -> Bool) -> Bool {
+  for _ in 0..<1_500 {
+    if condition() { return true }
+    attention_spin_hint()
+  }
+  return false
 }
 
 /// A count of indices, claimed one at a time by whichever thread is free.
@@ -187,7 +219,7 @@ private final class Job: Sendable {
 
   /// Waits a few microseconds, which is what the last indices on other threads mostly take.
   func spinUntilFinished() {
-    for _ in 0..<2_000 where !isFinished {}
+    spin(until: { isFinished })
   }
 
   private final class JobState: @unchecked Sendable {

@@ -19,6 +19,15 @@ int attention_affinity_count(void);
 /// profilers). Answers 0, or the error number.
 int attention_start_thread(const char *_Nonnull name, void (*_Nonnull body)(void *_Nonnull), void *_Nonnull context);
 
+/// Tells the processor that this thread waits in a loop.
+static inline void attention_spin_hint(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 #ifdef __cplusplus
 }
 #endif
