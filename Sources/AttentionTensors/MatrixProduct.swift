@@ -57,10 +57,13 @@ package enum MatrixProduct {
       for row in 0..<result.rows { (result.base + row * result.rowStride).update(repeating: 0, count: columns) }
       return
     }
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans,
-      blasInteger(left.rows), blasInteger(columns), blasInteger(inner), factor, left.base, blasInteger(left.rowStride),
-      right.base, blasInteger(right.rowStride), 0, result.base, blasInteger(result.rowStride))
+    let (m, n, k) = (blasInteger(left.rows), blasInteger(columns), blasInteger(inner))
+    let (lda, ldb, ldc) = (blasInteger(left.rowStride), blasInteger(right.rowStride), blasInteger(result.rowStride))
+    OpenBLAS.takingTurns {
+      cblas_sgemm(
+        CblasRowMajor, CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans, m, n, k, factor, left.base, lda,
+        right.base, ldb, 0, result.base, ldc)
+    }
   }
 
   /// result = left · right, by as many rows at a time as OpenBLAS's small-matrix kernels take, where it has them.

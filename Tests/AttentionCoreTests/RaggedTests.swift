@@ -111,7 +111,7 @@ import Testing
           keyLayout: SequenceLayout(lengths: [batch.keyLengths[sequence]]), heads: batch.heads,
           keyValueHeads: batch.keyValueHeads, mask: batch.mask, options: .init(path: path)
         ).output
-        #expect(alone.bits == together.rows(batch.layouts.query.range(of: sequence)).bits)
+        #expect(alone.hasBits(of: together.rows(batch.layouts.query.range(of: sequence))))
       }
     }
   }

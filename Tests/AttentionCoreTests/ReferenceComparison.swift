@@ -75,8 +75,10 @@ func compare(_ result: AttentionResult, with rows: [[[ReferenceAttention.Row]]])
 }
 
 extension Tensor {
-  /// The bit patterns of the scalars: what bitwise equality compares.
-  var bits: [UInt32] { scalars.map(\.bitPattern) }
+  /// Whether shapes and every bit of the scalars are equal.
+  func hasBits(of other: Tensor) -> Bool {
+    shape == other.shape && zip(scalars, other.scalars).allSatisfy { $0.bitPattern == $1.bitPattern }
+  }
 }
 
 let allExtras: AttentionExtras = [.logSumExp, .weights, .rawScores, .cappedScores, .biasedScores]

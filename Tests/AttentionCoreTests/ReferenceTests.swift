@@ -29,7 +29,7 @@ import Testing
       // Asking for extras changes no bit of the output.
       let alone = scaledDotProductAttention(
         query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(path))
-      #expect(alone.bits == result.output.bits, "\(path)")
+      #expect(alone.hasBits(of: result.output), "\(path)")
     }
   }
 

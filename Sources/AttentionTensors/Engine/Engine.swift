@@ -30,6 +30,11 @@ public enum Engine {
         "cblas_sgemm comes from \(OpenBLAS.libraryPath ?? "an unknown file"), which is not the OpenBLAS that is loaded; "
           + "results hold, speeds do not")
     }
+    if OpenBLAS.threading == .serial {
+      warnings.append(
+        "OpenBLAS's serial variant is not made for several threads: products take turns, which costs speed; "
+          + "install its pthread variant (Debian: libopenblas0-pthread)")
+    }
     return warnings
   }
 

@@ -6,7 +6,9 @@ import COpenBLAS
 /// OpenBLAS's own threads are slower here than the engine's, and products with and without transposition that run
 /// concurrently in its threaded build are not safe. So every thread that computes for the engine has OpenBLAS at one
 /// thread. In the pthread variant that setting belongs to the whole process: a host program's other use of OpenBLAS
-/// sees it. In the OpenMP variant it belongs to each thread, and a caller's own value is put back when it leaves.
+/// sees it. In the OpenMP variant it belongs to each thread, and a caller's own value is put back when it leaves. The
+/// serial variant guards its work buffers by no lock, and concurrent products in it give wrong numbers: there, products
+/// take turns, and ``Engine/warnings`` says so.
 public enum OpenBLAS {
   /// How OpenBLAS was built to use threads; Debian packages all three and chooses by alternatives at run time.
   public enum Threading: String, Sendable {
@@ -67,6 +69,16 @@ public enum OpenBLAS {
     var base: UnsafeRawPointer?
     guard let path = attention_symbol_library(symbol, &base) else { return nil }
     return (base, String(cString: path))
+  }
+
+  // MARK: Turns
+
+  private static let turn = Lock()
+
+  /// Runs a product; in the serial variant, after every other one has ended.
+  static func takingTurns(_ product: () -> Void) {
+    guard threading == .serial else { return product() }
+    turn.withLock(product)
   }
 
   // MARK: One thread
