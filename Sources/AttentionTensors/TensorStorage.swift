@@ -1,5 +1,3 @@
-import Synchronization
-
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -66,7 +64,7 @@ public final class TensorStorage: @unchecked Sendable {
     return block.bindMemory(to: Float.self, capacity: bytes / MemoryLayout<Float>.stride)
   }
 
-  private static let freeBlocks = Mutex(FreeBlocks())
+  private static let freeBlocks = Guarded(FreeBlocks())
 
   private struct Block: @unchecked Sendable { let base: UnsafeMutablePointer<Float> }
 

@@ -13,7 +13,7 @@ import Testing
   func everyIndexOnce(_ threads: Int, _ count: Int) {
     let pool = Self.pool(threads)
     for inline in [false, true] {
-      let seen = Mutex([Int](repeating: 0, count: count))
+      let seen = Guarded([Int](repeating: 0, count: count))
       pool.forEach(count, inline: inline) { index in seen.withLock { $0[index] += 1 } }
       #expect(seen.withLock { $0.allSatisfy { $0 == 1 } })
     }
@@ -54,7 +54,7 @@ import Testing
 
   @Test func severalThreadsTakePart() {
     let pool = Self.pool(4)
-    let threads = Mutex(Set<UInt>())
+    let threads = Guarded(Set<UInt>())
     // Each index waits for company, for at most two seconds, so that one thread cannot take all of them.
     let arrived = Atomic<Int>(0)
     pool.forEach(4) { _ in
@@ -86,7 +86,7 @@ private final class Tally: Sendable {
 }
 
 /// Pools other than the process's own live as long as the process: their workers wait in them.
-private let pools = Mutex<[WorkerPool]>([])
+private let pools = Guarded<[WorkerPool]>([])
 
 extension WorkerPool {
   fileprivate func keepAlive() { pools.withLock { $0.append(self) } }

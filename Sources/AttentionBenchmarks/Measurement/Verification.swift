@@ -1,5 +1,4 @@
 import Attention
-import Synchronization
 
 /// What is checked about a path's results, outside of the timing.
 package struct Verification: Sendable {
@@ -39,7 +38,7 @@ package struct Verification: Sendable {
     let rows = sample(count, of: total, seed: seed)
     let reference = ReferenceAttention(
       query: input.query, key: input.key, value: input.value, mask: input.mask, options: input.options(.naive))
-    let maximum = Mutex(0.0)
+    let maximum = Guarded(0.0)
     WorkerPool.shared.forEach(rows.count) { index in
       let (head, query) = rows[index].quotientAndRemainder(dividingBy: input.queryLength)
       let expected = reference.row(

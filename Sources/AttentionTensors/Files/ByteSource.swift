@@ -18,6 +18,8 @@ extension ByteSource {
   /// The bytes of a range that lies inside the source.
   func bytes(in range: Range<Int>) throws(TensorFileError) -> [UInt8] {
     try requireMemory(forBytes: range.count)
+    // All empty arrays share one object, whose count the initializer would write to.
+    guard !range.isEmpty else { return [] }
     var failure: TensorFileError?
     let bytes = [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
       do throws(TensorFileError) {

@@ -147,6 +147,8 @@ extension StoredElements {
     _ read: (UnsafeMutableBufferPointer<Element>) throws(TensorFileError) -> Void
   ) throws(TensorFileError) -> [Element] {
     try requireMemory(stride: MemoryLayout<Element>.stride)
+    // All empty arrays share one object, whose count the initializer would write to.
+    guard count > 0 else { return [] }
     var failure: TensorFileError?
     let elements = [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
       do throws(TensorFileError) {

@@ -82,7 +82,7 @@ public struct NumPyFile: Sendable {
     _ read: (UnsafeMutableBufferPointer<Element>) throws(TensorFileError) -> Void
   ) throws(TensorFileError) -> [Element] {
     let stored = try elements.array(read)
-    guard isColumnMajor else { return stored }
+    guard isColumnMajor, !stored.isEmpty else { return stored }
     try elements.requireMemory(stride: MemoryLayout<Element>.stride)
     return [Element](unsafeUninitializedCapacity: stored.count) { buffer, count in
       let target = UnsafeMutableBufferPointer(rebasing: buffer[..<stored.count])
