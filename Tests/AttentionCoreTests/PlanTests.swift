@@ -1,0 +1,56 @@
+import Attention
+import Testing
+
+@Suite struct PlanTests {
+  private static func plan(_ mask: AttentionMask, length: Int = 512, path: AttentionPath = .blas) -> AttentionPlan {
+    let shape = [2, 3, length, 64]
+    return AttentionPlan(
+      queryShape: shape, keyShape: shape, valueShape: [2, 3, length, 32], mask: mask, options: .init(path: path))
+  }
+
+  @Test func usefulWorkCountsVisibleCells() {
+    let perCell = 2.0 * (64 + 32) * 6
+    #expect(Self.plan(.none).usefulOperations == perCell * 512 * 512)
+    #expect(Self.plan(.causal(.start)).usefulOperations == perCell * 512 * 513 / 2)
+    #expect(Self.plan(.window(left: 0, right: 0)).usefulOperations == perCell * 512)
+    #expect(Self.plan(.keyLengths([0, 100])).usefulOperations == perCell / 2 * 512 * 100)
+    #expect(Self.plan(.predicate { ($0 + $1).isMultiple(of: 2) }).usefulOperations == perCell * 512 * 256)
+    #expect(Self.plan(.none, path: .naive).usefulOperations == perCell * 512 * 512)
+  }
+
+  @Test func executedWorkLeavesOutWhatNoRowSees() {
+    #expect(Self.plan(.none).executedOperations == Self.plan(.none).usefulOperations)
+    let causal = Self.plan(.causal(.start))
+    #expect(causal.executedOperations >= causal.usefulOperations)
+    #expect(causal.executedOperations <= 1.3 * causal.usefulOperations)
+    #expect(Self.plan(.keyLengths([0, 0])).executedOperations == 0)
+  }
+
+  @Test func memoryIsBounded() {
+    // Blocks of rows, not the whole matrix: doubling the length at most doubles the memory.
+    let short = Self.plan(.none, length: 4096)
+    let long = Self.plan(.none, length: 8192)
+    #expect(short.scratchBytes > 0)
+    #expect(long.scratchBytes <= 2 * short.scratchBytes)
+    #expect(long.scratchBytes < 8192 * 8192)
+  }
+
+  @Test func automaticSaysWhy() {
+    let plan = Self.plan(.none, path: .automatic)
+    #expect(plan.path != .automatic)
+    #expect(!plan.reason.isEmpty)
+    #expect(Self.plan(.none, path: .naive).path == .naive)
+  }
+
+  /// The figures of ALiBi's authors (2108.12409, §3).
+  @Test func slopesOfLinearBiases() {
+    #expect(AttentionMask.linearBiasSlopes(heads: 8) == (1...8).map { 1 / Float(1 << $0) })
+    let sixteen = AttentionMask.linearBiasSlopes(heads: 16)
+    #expect(abs(sixteen[0] - 0.70710678) < 1e-7 && sixteen[1] == 0.5 && sixteen[15] == 1 / 256)
+    // Twelve heads: the slopes of eight, and every other one of sixteen.
+    #expect(
+      AttentionMask.linearBiasSlopes(heads: 12)
+        == AttentionMask.linearBiasSlopes(heads: 8) + [0, 2, 4, 6].map { sixteen[$0] })
+    #expect(AttentionMask.linearBiasSlopes(heads: 1) == [1 / 256])
+  }
+}
