@@ -89,6 +89,10 @@ struct MeasuringOptions: ParsableArguments {
     case .csv, .json, .jsonl: Terminal.writeError(comparison.table)
     }
     if comparison.hasRegression { throw ExitCode(1) }
+    if !comparison.comparesSomething {
+      Terminal.warn("the baseline has none of this run's rows: nothing was compared")
+      throw ExitCode(65)
+    }
   }
 }
 

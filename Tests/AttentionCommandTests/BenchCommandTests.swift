@@ -111,6 +111,42 @@ struct BenchCommandTests {
     }
   }
 
+  /// The probe that tells how long the naive path takes is no wider than it must be.
+  @Test func veryWideHeads() throws {
+    let (_, rows) = try report(["bench", "--cases", "b1h1q1d3000000-v1", "--repeats", "1", "--format", "json"])
+    #expect(rows.count == 2)
+  }
+
+  /// A file that is named as a case is keeps its own naive twin.
+  @Test func equalNamesAreToldApart() throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("b1h2q8k8d8.safetensors").path
+      let small = Tensor(repeating: 0.5, shape: [1, 1, 2, 4])
+      try SafetensorsFile.write([("q", .float32(small)), ("k", .float32(small)), ("v", .float32(small))], to: file)
+      let (_, rows) = try report(
+        ["bench", "--input", file, "--cases", "h2q8d8", "--repeats", "1", "--format", "json"])
+      #expect(Set(rows.compactMap { $0["case"] as? String }).count == 2)
+      for row in rows where row["path"] as? String == "naive" { #expect(row["speedup_over_naive"] as? Double == 1) }
+    }
+  }
+
+  @Test func aBaselineOfOtherCasesComparesNothing() throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("base.json").path
+      #expect(try AttentionProcess(tinyBenchmark + ["--save", file]).exitCode == 0)
+      let other = try AttentionProcess(["bench", "--cases", "h1q3d4", "--repeats", "1", "--baseline", file])
+      #expect(other.exitCode == 65 && other.errors.contains("nothing was compared"))
+    }
+  }
+
+  @Test(arguments: [
+    ("a/b/layer.v1.safetensors", "layer.v1"), (".safetensors", ".safetensors"), ("x.bin", "x.bin"),
+    ("a\u{1B}[31m\n.safetensors", "a\u{FFFD}[31m\u{FFFD}"),
+  ])
+  func inputsAreNamedAfterTheirFiles(_ path: String, _ name: String) {
+    #expect(AttentionInput.name(ofFile: path) == name)
+  }
+
   @Test func savedReportsAreBaselines() throws {
     try withTemporaryFolder { folder in
       let file = folder.appendingPathComponent("base.json").path

@@ -8,7 +8,7 @@ extension AttentionInput {
   /// B integers in 0...Lk, the keys that exist, and `mask`, truth values that broadcast to `[B, Hq, Lq, Lk]`, true where
   /// a query may attend. The input is named after the file.
   public init(file path: String, limits: CaseLimits = .init()) throws(BenchmarkFileError) {
-    let name = String((path.split(separator: "/").last ?? "input").split(separator: ".").first ?? "input")
+    let name = AttentionInput.name(ofFile: path)
     let file: SafetensorsFile
     do throws(TensorFileError) { file = try SafetensorsFile(path: path) } catch { throw .tensors(error) }
     func entry(_ name: String, rank: Int) throws(BenchmarkFileError) -> [Int] {
@@ -86,5 +86,17 @@ extension AttentionInput {
       $0?.appendingPathComponent("\(folder)/minilm-layer3.safetensors").path
     }
     return paths.first { FileManager.default.fileExists(atPath: $0) } ?? paths[0]
+  }
+}
+
+extension AttentionInput {
+  /// The last part of the path without ".safetensors", and with a mark where it would move a terminal's cursor.
+  package static func name(ofFile path: String) -> String {
+    var name = path.split(separator: "/").last.map(String.init) ?? path
+    if name.hasSuffix(".safetensors"), name != ".safetensors" { name.removeLast(".safetensors".count) }
+    var scalars = String.UnicodeScalarView()
+    scalars.append(
+      contentsOf: name.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 })
+    return String(scalars)
   }
 }

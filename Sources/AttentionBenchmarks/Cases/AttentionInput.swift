@@ -3,7 +3,7 @@ import Attention
 /// A problem of attention ready to run: its tensors, its mask, and the name its rows carry.
 public struct AttentionInput: Sendable {
   /// What the rows of a report call it.
-  public let name: String
+  public internal(set) var name: String
   /// `[B, Hq, Lq, dk]`.
   public let query: Tensor
   /// `[B, Hkv, Lk, dk]`.

@@ -18,10 +18,25 @@ public struct AttentionBenchmark: Sendable {
 
   /// Creates a benchmark.
   public init(inputs: [AttentionInput], paths: [AttentionPath] = [.naive, .blas], seed: Int = 0, repeats: Int? = nil) {
-    self.inputs = inputs
+    self.inputs = AttentionBenchmark.named(inputs)
     self.paths = paths
     self.seed = seed
     self.repeats = repeats
+  }
+
+  /// The inputs with names of their own: rows, baselines and charts tell cases apart by name.
+  private static func named(_ inputs: [AttentionInput]) -> [AttentionInput] {
+    var known: Set<String> = []
+    return inputs.map { input in
+      var input = input
+      let name = input.name
+      var copy = 2
+      while !known.insert(input.name).inserted {
+        input.name = "\(name) (\(copy))"
+        copy += 1
+      }
+      return input
+    }
   }
 
   /// Runs it. Takes the memory of all inputs together, and 512 MiB more for a moment at the end.

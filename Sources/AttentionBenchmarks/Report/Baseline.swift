@@ -42,6 +42,9 @@ public struct Comparison: Sendable, Equatable {
   /// Whether a row became slower beyond the noise.
   public var hasRegression: Bool { changes.contains { $0.verdict == .slower } }
 
+  /// Whether any row is in both.
+  public var comparesSomething: Bool { changes.contains { $0.before != nil && $0.after != nil } }
+
   /// Compares a run with a baseline.
   ///
   /// A median is slower or faster when it differs by more than `noiseThreshold` of the baseline's, and by more than
