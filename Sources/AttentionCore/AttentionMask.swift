@@ -21,7 +21,8 @@ public struct AttentionMask: Sendable {
   public enum Alignment: String, Sendable, CaseIterable {
     /// Query 0 stands at key 0 (PyTorch, JAX, ONNX without a cache).
     case start
-    /// The last query stands at the last key (flash-attention, MLX, and whenever earlier keys come from a cache).
+    /// The last query stands at the last key (flash-attention, MLX, and whenever earlier keys come from a cache). The
+    /// last key is the tensor's or the layout's: ``AttentionMask/keyLengths(_:)`` does not move it.
     case end
   }
 

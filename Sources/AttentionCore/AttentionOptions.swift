@@ -21,11 +21,12 @@ public struct AttentionOptions: Sendable {
 
   /// Creates options; each left out keeps its default.
   ///
-  /// - Precondition: `scale` is finite; `softcap` is finite and above 0.
+  /// - Precondition: `scale` is finite; `softcap` lies in 2⁻¹²⁶...2¹²⁶, where its reciprocal keeps its precision.
   public init(scale: Float? = nil, softcap: Float? = nil, path: AttentionPath = .automatic) {
     require(scale?.isFinite ?? true, "AttentionOptions: a scale of \(scale ?? 0) is not finite")
     require(
-      softcap.map { $0.isFinite && $0 > 0 } ?? true, "AttentionOptions: a softcap of \(softcap ?? 0) is not above 0")
+      softcap.map { $0 >= 0x1p-126 && $0 <= 0x1p126 } ?? true,
+      "AttentionOptions: a softcap of \(softcap ?? 0) does not lie in 2⁻¹²⁶...2¹²⁶")
     self.scale = scale
     self.softcap = softcap
     self.path = path

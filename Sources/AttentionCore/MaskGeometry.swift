@@ -124,11 +124,12 @@ struct MaskGeometry: @unchecked Sendable {
     to scores: UnsafeMutablePointer<Float>, sequence: Int, head: Int, query: Int, keys: Range<Int>,
     kernels: UnsafePointer<attention_kernels>
   ) {
-    for bias in linearBiases {
+    if linearBiases.count + biases.count > 1 {
+      addSum(to: scores, sequence: sequence, head: head, query: query, keys: keys)
+    } else if let bias = linearBiases.first {
       let distance = keys.lowerBound - query - offset(bias.alignment, sequence: sequence)
       kernels.pointee.add_distance_bias(scores, bias.slopes[head], Int32(distance), keys.count)
-    }
-    for bias in biases {
+    } else if let bias = biases.first {
       let row = bias.row(sequence: sequence, head: head, query: query)
       if bias.keyStride == 0 {
         // One value for the row.
@@ -139,11 +140,6 @@ struct MaskGeometry: @unchecked Sendable {
         kernels.pointee.add_bias(scores, row + keys.lowerBound, keys.count)
       }
     }
-    // A later bias of +∞ or NaN must not revive what an earlier one masked.
-    for bias in biases.dropLast() {
-      let row = bias.row(sequence: sequence, head: head, query: query)
-      for key in keys where row[key * bias.keyStride] == -.infinity { scores[key - keys.lowerBound] = -.infinity }
-    }
     for cells in allowed where cells.keyStride != 0 {
       let row = cells.row(sequence: sequence, head: head, query: query)
       kernels.pointee.keep_allowed(scores, row + keys.lowerBound, keys.count)
@@ -152,6 +148,20 @@ struct MaskGeometry: @unchecked Sendable {
       for key in keys where !document.allows(sequence: sequence, query: query, key: key) {
         scores[key - keys.lowerBound] = -.infinity
       }
+    }
+  }
+
+  /// Several biases: their sum is added at once, since large ones may cancel.
+  private func addSum(
+    to scores: UnsafeMutablePointer<Float>, sequence: Int, head: Int, query: Int, keys: Range<Int>
+  ) {
+    for key in keys {
+      // An infinity of one bias must not revive what another one masks.
+      let isMasked = biases.contains { $0.cell(sequence: sequence, head: head, query: query, key: key) == -.infinity }
+      scores[key - keys.lowerBound] =
+        isMasked
+        ? -.infinity
+        : scores[key - keys.lowerBound] + bias(sequence: sequence, head: head, query: query, key: key)
     }
   }
 
@@ -172,13 +182,16 @@ struct MaskGeometry: @unchecked Sendable {
 
   /// The sum of all biases at one cell.
   func bias(sequence: Int, head: Int, query: Int, key: Int) -> Float {
-    var sum: Float = 0
+    // In float64, so that large biases cancel; and finite ones stay finite: a mask of twice the lowest float is no −∞.
+    var sum = 0.0
     for bias in linearBiases {
       let distance = key - query - offset(bias.alignment, sequence: sequence)
-      sum -= bias.slopes[head] * Float(abs(distance))
+      sum -= Double(bias.slopes[head]) * Double(abs(distance))
     }
-    for bias in biases { sum += bias.cell(sequence: sequence, head: head, query: query, key: key) }
-    return sum
+    for bias in biases { sum += Double(bias.cell(sequence: sequence, head: head, query: query, key: key)) }
+    guard sum.isFinite else { return Float(sum) }
+    let largest = Double(Float.greatestFiniteMagnitude)
+    return Float(min(max(sum, -largest), largest))
   }
 
   /// How many keys the queries of one head of one sequence see in all. O(Lq), or O(Lq · Lk) with dense masks.

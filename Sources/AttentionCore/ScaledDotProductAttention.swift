@@ -107,5 +107,6 @@ func runAttention(
     case .blas, .automatic: runBLAS(problem)
     }
   }
-  withExtendedLifetime((query.tensor, key.tensor, value.tensor)) {}
+  // The geometry alone owns the cells of a predicate.
+  withExtendedLifetime((query.tensor, key.tensor, value.tensor, geometry)) {}
 }

@@ -107,6 +107,11 @@ import Testing
     #expect(message(result).contains("softcap"))
   }
 
+  @Test func softcapWithoutAReciprocal() async {
+    await #expect(processExitsWith: .failure) { _ = AttentionOptions(softcap: .leastNonzeroMagnitude) }
+    await #expect(processExitsWith: .failure) { _ = AttentionOptions(softcap: 0x1p127) }
+  }
+
   @Test func scaleThatIsNotFinite() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = AttentionOptions(scale: .nan)

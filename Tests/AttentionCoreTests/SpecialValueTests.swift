@@ -81,6 +81,22 @@ import Testing
     }
   }
 
+  /// Biases are summed before they meet the scores: large ones cancel, and the lowest float twice is not −∞.
+  @Test(arguments: paths)
+  func largeBiasesCancel(_ path: AttentionPath) {
+    let testCase = AttentionCase(name: "biases")
+    let (query, key, value) = testCase.operands
+    func attend(_ mask: AttentionMask) -> Tensor {
+      scaledDotProductAttention(query: query, key: key, value: value, mask: mask, options: .init(path: path))
+    }
+    func bias(_ value: Float) -> AttentionMask { .bias(Tensor(repeating: value, shape: [7])) }
+    for large in [Float(1e6), 1e8, 3e38] {
+      #expect(attend(bias(large) & bias(-large)).hasBits(of: attend(bias(0))), "\(large)")
+    }
+    let lowest = -Float.greatestFiniteMagnitude
+    #expect(attend(bias(lowest) & bias(lowest)).scalars.allSatisfy { $0.isFinite })
+  }
+
   @Test(arguments: paths)
   func largeValuesDoNotOverflow(_ path: AttentionPath) {
     // The weights are normalised before they meet the values: 3e38 stays 3e38.
