@@ -45,11 +45,12 @@ public struct AttentionPlan: Sendable {
       var cells = 0
       var largest = 0
       for block in ScoreBlock.all(shape) {
-        let scores = block.rows.count * VisibleKeys(geometry, block).union.count
-        cells += scores
-        largest = max(largest, scores)
+        let keys = VisibleKeys(geometry, block).union.count
+        cells += block.rows.count * keys
+        largest = max(largest, block.rows.count * ScoreBlock.rowStride(keys: keys))
       }
       executedOperations = operationsPerCell * Double(cells)
+      largest += MatrixProduct.panelScalars(inner: shape.keyWidth)
       scratchBytes = Engine.threadCount.count * largest * MemoryLayout<Float>.stride
     }
   }

@@ -44,6 +44,10 @@ struct ScoreBlock: Sendable {
     return ((queries + blocks - 1) / blocks + 15) / 16 * 16
   }
 
+  /// From one row of scores to the next: whole cache lines, an odd number of them. Rows a power of 2 apart would share
+  /// the few lines of a cache set.
+  static func rowStride(keys: Int) -> Int { ((keys + 15) / 16 | 1) * 16 }
+
   /// The blocks of a call; the last rows of a head first, since under a causal mask they see the most keys.
   static func all(_ shape: AttentionShape) -> [ScoreBlock] {
     var blocks: [ScoreBlock] = []
@@ -102,12 +106,13 @@ private struct BLASBlock {
       if let output = problem.scoreOutput(stage) { writeScores(stage, to: output) }
     }
     let keys = VisibleKeys(problem.mask, block)
-    let width = keys.union.count
-    let scratch = TensorStorage(minimumCapacity: block.rows.count * width)
-    let scores = MutableMatrixView(base: scratch.base, rows: block.rows.count, columns: width, rowStride: width)
+    let stride = ScoreBlock.rowStride(keys: keys.union.count)
+    let scratch = TensorStorage(minimumCapacity: block.rows.count * stride)
+    let scores = MutableMatrixView(
+      base: scratch.base, rows: block.rows.count, columns: keys.union.count, rowStride: stride)
     multiplyQueries(by: keys.union, into: scores)
     for row in 0..<block.rows.count {
-      normalise(scores.base + row * width, union: keys.union, query: block.rows.lowerBound + row)
+      normalise(scores.base + row * stride, union: keys.union, query: block.rows.lowerBound + row)
     }
     multiplyValues(weights: MatrixView(scores), keys)
     withExtendedLifetime(scratch) {}
@@ -117,14 +122,17 @@ private struct BLASBlock {
   private func multiplyQueries(by keys: Range<Int>, into scores: MutableMatrixView) {
     // A factor of 0 lets BLAS skip the product, and 0·NaN would become 0.
     let factor = problem.scale == 0 ? 1 : problem.scale
-    MatrixProduct.multiply(
+    let width = problem.shape.keyWidth
+    let panel = TensorStorage(minimumCapacity: MatrixProduct.panelScalars(inner: width))
+    defer { withExtendedLifetime(panel) {} }
+    MatrixProduct.multiplyByPanels(
       MatrixView(
         base: problem.query.row(sequence: block.sequence, head: block.head, row: block.rows.lowerBound),
-        rows: block.rows.count, columns: problem.shape.keyWidth, rowStride: problem.query.strides.row),
-      MatrixView(
+        rows: block.rows.count, columns: width, rowStride: problem.query.strides.row),
+      transposing: MatrixView(
         base: problem.key.row(sequence: block.sequence, head: keyValueHead, row: keys.lowerBound),
-        rows: keys.count, columns: problem.shape.keyWidth, rowStride: problem.key.strides.row),
-      transposingRight: true, factor: factor, into: scores)
+        rows: keys.count, columns: width, rowStride: problem.key.strides.row),
+      factor: factor, panel: panel.base, into: scores)
     guard problem.scale == 0 else { return }
     for row in 0..<scores.rows {
       let start = scores.base + row * scores.rowStride

@@ -71,9 +71,11 @@ package enum MatrixProduct {
   /// Those kernels (on the AVX-512 cores) pack nothing and run a fifth faster, up to a million multiply-adds a call.
   ///
   /// - Precondition: as for ``multiply(_:_:transposingRight:factor:into:)``.
-  package static func multiplyByTiles(_ left: MatrixView, _ right: MatrixView, into result: MutableMatrixView) {
+  package static func multiplyByTiles(
+    _ left: MatrixView, _ right: MatrixView, factor: Float = 1, into result: MutableMatrixView
+  ) {
     let rows = OpenBLAS.smallProductLimit / max(1, right.rows * right.columns)
-    guard rows >= 16, rows < left.rows else { return multiply(left, right, into: result) }
+    guard rows >= 16, rows < left.rows else { return multiply(left, right, factor: factor, into: result) }
     // Tiles of nearly equal height: a few rows alone would not fill the kernel.
     let tiles = (left.rows + rows - 1) / rows
     let height = min(rows, ((left.rows + tiles - 1) / tiles + 7) / 8 * 8)
@@ -82,10 +84,45 @@ package enum MatrixProduct {
       multiply(
         MatrixView(
           base: left.base + first * left.rowStride, rows: count, columns: left.columns, rowStride: left.rowStride),
-        right,
+        right, factor: factor,
         into: MutableMatrixView(
           base: result.base + first * result.rowStride, rows: count, columns: result.columns,
           rowStride: result.rowStride))
+    }
+  }
+
+  /// The columns of a panel: a multiple of 16 that leaves room for some dozens of rows in a small-matrix product; 0
+  /// where OpenBLAS has no such kernels or the inner dimension leaves no room.
+  private static func panelColumns(inner: Int) -> Int {
+    inner > 0 ? min(128, OpenBLAS.smallProductLimit / (64 * inner)) / 16 * 16 : 0
+  }
+
+  /// The room that ``multiplyByPanels(_:transposing:factor:panel:into:)`` needs for a panel.
+  package static func panelScalars(inner: Int) -> Int { inner * panelColumns(inner: inner) }
+
+  /// result = factor · left · rightᵀ, by tiles over transposed panels of `right`, where OpenBLAS has kernels for them.
+  ///
+  /// A product with a transposed right side packs both sides; transposing a panel once for all rows costs less.
+  ///
+  /// - Parameter panel: room for ``panelScalars(inner:)``.
+  /// - Precondition: as for ``multiply(_:_:transposingRight:factor:into:)``.
+  package static func multiplyByPanels(
+    _ left: MatrixView, transposing right: MatrixView, factor: Float, panel: UnsafeMutablePointer<Float>,
+    into result: MutableMatrixView
+  ) {
+    let inner = right.columns
+    let width = panelColumns(inner: inner)
+    guard width > 0, left.rows >= 16 else {
+      return multiply(left, right, transposingRight: true, factor: factor, into: result)
+    }
+    for first in stride(from: 0, to: right.rows, by: width) {
+      let count = min(width, right.rows - first)
+      KernelSet.kernels.pointee.transpose(
+        right.base + first * right.rowStride, right.rowStride, panel, width, count, inner)
+      multiplyByTiles(
+        left, MatrixView(base: panel, rows: inner, columns: count, rowStride: width), factor: factor,
+        into: MutableMatrixView(
+          base: result.base + first, rows: result.rows, columns: count, rowStride: result.rowStride))
     }
   }
 

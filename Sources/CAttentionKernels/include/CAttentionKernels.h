@@ -64,6 +64,10 @@ typedef struct attention_kernels {
   /// Whether every element is finite.
   bool (*_Nonnull all_finite)(const float *_Nonnull x, size_t n);
 
+  /// target[j * target_stride + i] = source[i * source_stride + j] for i < rows, j < columns. No overlap.
+  void (*_Nonnull transpose)(const float *_Nonnull source, size_t source_stride, float *_Nonnull target,
+                             size_t target_stride, size_t rows, size_t columns);
+
   /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
   /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.
   double (*_Nonnull fma_peak)(uint64_t iterations, float *_Nonnull sink);
