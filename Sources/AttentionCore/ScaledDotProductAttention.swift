@@ -74,7 +74,10 @@ extension AttentionShape {
     require(
       keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
       "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
-    require(keyWidth > 0, "attention: dk is 0 (\(shapes))")
+    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes))")
+    require(
+      valueWidth >= 0 && queryLengths.allSatisfy { $0 >= 0 } && keyLengths.allSatisfy { $0 >= 0 },
+      "attention: \(shapes): no extent may be negative")
     self.init(
       queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: keyWidth, valueWidth: valueWidth)
