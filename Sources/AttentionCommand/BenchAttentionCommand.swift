@@ -26,7 +26,7 @@ struct BenchAttentionCommand: ParsableCommand {
       that the path does. '% peak' is of the best of a fixed list of matrix products ('attention bench gemm') measured \
       in the same run. 'max error' is against float64, over all rows or a seeded sample (†; error_rows in JSON). \
       'repeatable' is whether two runs and one on a single thread gave the same bits; a row that is not, or whose \
-      error is not finite, is warned of. Samples of all cases are taken in turns, in random order, after a warm-up; \
+      error is not finite, is warned of, and the exit code is 1. Samples of all cases are taken in turns, in random order, after a warm-up; \
       making the inputs is not timed. A naive run that would take too long is measured on fewer heads, and its row \
       says so (*).
 

@@ -144,6 +144,10 @@ struct BaselineTests {
     #expect(throws: BenchmarkFileError.self) { try TextFile.bytes(of: "/") }
     #expect(throws: BenchmarkFileError.self) { try TextFile.bytes(of: "/dev/null") }
     #expect(throws: Never.self) { try TextFile.checkWritable("/dev/null") }
+    withTemporaryFile { pipe in
+      #expect(mkfifo(pipe, 0o600) == 0)
+      #expect(throws: BenchmarkFileError.self) { try TextFile.checkWritable(pipe) }
+    }
     #if os(Linux)
       // Root has permission to write in the folder, and yet no file can be created there.
       #expect(throws: BenchmarkFileError.self) { try TextFile.checkWritable("/proc/attention.json") }

@@ -52,6 +52,21 @@ struct MemoryLimitTests {
     }
   }
 
+  @Test(arguments: [(Int.max, 5, Int.max), (100, 30, 70), (100, 100, 0), (100, 130, 0)])
+  func aResourceLimitLeavesWhatIsNotUsed(limit: Int, used: Int, left: Int) {
+    #expect(MemoryLimit.remaining(of: limit, used: used) == left)
+  }
+
+  @Test(
+    "The read bandwidth takes a quarter of what is left",
+    arguments: [
+      (8192, 0, 512), (2048, 0, 512), (2048, 1024, 256), (2048, 1792, 64), (2048, 1793, nil), (2048, 3000, nil),
+      (255, 0, nil),
+    ] as [(Int, Int, Int?)])
+  func readBandwidth(allowed: Int, taken: Int, expected: Int?) {
+    #expect(ReadBandwidth.bytes(allowed: allowed << 20, taken: taken << 20) == expected.map { $0 << 20 })
+  }
+
   @Test func theDefaultLeavesSomeOfTheMachinesMemory() {
     let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)
     #expect((1...physical / 4 * 3).contains(CaseLimits.defaultMemory))

@@ -53,6 +53,16 @@ public struct AttentionInput: Sendable {
     softcap = benchmarkCase.softcap.map { Float($0) }
   }
 
+  /// The bytes that measuring it takes, from above, or nil when they overflow `Int`.
+  var memoryEstimate: Int? {
+    let sizes = try? BenchmarkCase(
+      batch: batch, heads: heads, queryLength: queryLength, keyLength: keyLength, keyWidth: keyWidth,
+      keyValueHeads: keyValueHeads, valueWidth: valueWidth, limits: CaseLimits(memory: .max))
+    // A mask is kept whole and as the naive path's part, and copied to cut it and for the reference.
+    let cells = allowed.map { $0.shape.reduce(1, *) } ?? 0
+    return sizes?.memoryEstimate.map { $0 + 6 * cells }
+  }
+
   /// B.
   public var batch: Int { query.shape[0] }
   /// Hq.

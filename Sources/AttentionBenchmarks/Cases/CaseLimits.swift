@@ -14,6 +14,12 @@ public struct CaseLimits: Sendable, Equatable {
     self.cases = cases
   }
 
-  /// 75% of the physical memory, or of what the process's cgroup grants where that is less.
-  public static let defaultMemory = MemoryLimit.current() / 4 * 3
+  /// 75% of the physical memory, or of what the process's cgroup or its resource limits grant where that is less,
+  /// without ``cacheShare``.
+  public static let defaultMemory = allowed - cacheShare
+
+  /// What is left to the tensors that are kept for reuse: less than the engine's own limit where memory is small.
+  static let cacheShare = min(256 << 20, allowed / 8)
+
+  private static let allowed = MemoryLimit.current() / 4 * 3
 }

@@ -25,7 +25,7 @@ public struct GEMMBenchmark: Sendable {
       progress(.init(stage: "measuring \(name)", done: done, all: all))
     }
     progress(.init(stage: "reading memory", done: 0, all: 0))
-    machine.readBandwidth = ReadBandwidth.measure(rounds: min(5, repeats ?? 5), using: &generator)
+    machine.readBandwidth = ReadBandwidth.measure(taken: 0, rounds: min(5, repeats ?? 5), using: &generator)
     let results = peaks.results(works)
     machine.gemmPeak = results.gemmPeak
     machine.fmaPeak = results.fmaPeak

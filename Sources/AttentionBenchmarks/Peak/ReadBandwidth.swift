@@ -8,15 +8,24 @@ import CAttentionKernels
 #endif
 
 /// How fast all threads together read memory: the limit of attention with one query.
-enum ReadBandwidth {
-  /// Far more than any cache holds.
-  static let bytes = 512 << 20
+package enum ReadBandwidth {
+  /// How much is read: a quarter of what is left of `allowed` bytes where `taken` are in use, and at most 512 MiB, far
+  /// more than any cache holds. Nil where that is less than 64 MiB, which would measure the caches.
+  package static func bytes(allowed: Int, taken: Int) -> Int? {
+    let bytes = min(512, (max(0, allowed - taken) / 4) >> 20) << 20
+    return bytes >= 64 << 20 ? bytes : nil
+  }
+
   private static let chunks = 64
 
   /// Gigabytes a second by the best of the kernels' patterns, the median of `rounds` rounds of all of them in random
-  /// order; nil when the system does not give the memory, which is held only during the call.
-  static func measure(rounds: Int, using generator: inout some RandomNumberGenerator) -> Double? {
-    guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+  /// order; nil when there is no memory for it, which is held only during the call.
+  ///
+  /// - Parameter taken: the bytes of ``CaseLimits/defaultMemory`` that are in use.
+  static func measure(taken: Int, rounds: Int, using generator: inout some RandomNumberGenerator) -> Double? {
+    TensorStorage.releaseCache()
+    guard let bytes = bytes(allowed: CaseLimits.defaultMemory, taken: taken),
+      let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       memory != MAP_FAILED
     else { return nil }
     defer { munmap(memory, bytes) }

@@ -40,7 +40,13 @@ public enum TextFile {
     guard !path.isEmpty else { throw .uncreatable(file: path, problem: "the path is empty") }
     var status = stat()
     if stat(path, &status) == 0 {
-      guard status.st_mode & S_IFMT != S_IFDIR else { throw .uncreatable(file: path, problem: "it is a folder") }
+      let kind = status.st_mode & S_IFMT
+      guard kind != S_IFDIR else { throw .uncreatable(file: path, problem: "it is a folder") }
+      // Opening a pipe would wait for its reader. Devices such as /dev/stdout and /dev/null may be.
+      let isOwnOutput = ["/dev/stdout", "/dev/stderr"].contains(path) || path.hasPrefix("/dev/fd/")
+      guard kind == S_IFREG || kind == S_IFCHR || isOwnOutput else {
+        throw .uncreatable(file: path, problem: "it is neither a regular file nor a device")
+      }
       guard access(path, W_OK) == 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
       return
     }
