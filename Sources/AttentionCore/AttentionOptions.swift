@@ -8,6 +8,8 @@ public enum AttentionPath: String, Sendable, CaseIterable {
   case naive
   /// `cblas_sgemm` for Q·Kᵀ and for weights·V, whole rows of scores in between.
   case blas
+  /// Tiles of scores with a running softmax; no score matrix in memory.
+  case fused
 }
 
 /// How attention scores are formed, and by which path.

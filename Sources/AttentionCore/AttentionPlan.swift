@@ -41,6 +41,9 @@ public struct AttentionPlan: Sendable {
       executedOperations = usefulOperations
       // A row of scores, of weights and of flags on each thread.
       scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9
+    case .fused:
+      executedOperations = usefulOperations
+      scratchBytes = 0
     case .blas:
       var cells = 0
       var largest = 0
@@ -58,7 +61,7 @@ public struct AttentionPlan: Sendable {
   /// The path that a choice comes to, and why.
   static func choose(_ path: AttentionPath, shape: AttentionShape) -> (path: AttentionPath, reason: String) {
     switch path {
-    case .naive, .blas: (path, "asked for")
+    case .naive, .blas, .fused: (path, "asked for")
     case .automatic: (.blas, "OpenBLAS carries the products at every size that was measured")
     }
   }

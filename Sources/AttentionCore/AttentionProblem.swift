@@ -97,8 +97,11 @@ struct AttentionShape: Sendable {
   let keyWidth: Int
   let valueWidth: Int
 
-  /// The kv head that a query head attends to: heads of a group are neighbours.
-  func keyValueHead(of head: Int) -> Int { head / (heads / keyValueHeads) }
+  /// The query heads that share a kv head; they are neighbours.
+  var group: Int { heads / keyValueHeads }
+
+  /// The kv head that a query head attends to.
+  func keyValueHead(of head: Int) -> Int { head / group }
 
   var sequenceCount: Int { queryLengths.count }
 

@@ -7,7 +7,8 @@ struct MaskGeometry: @unchecked Sendable {
   // @unchecked: pointers into tensors that `owners` keeps alive, read only.
 
   /// Cells that broadcast over axes of stride 0.
-  struct Dense<Element> {
+  struct Dense<Element>: @unchecked Sendable {
+    // @unchecked: the cells are read only.
     let base: UnsafePointer<Element>
     let sequenceStride: Int
     let headStride: Int

@@ -104,7 +104,8 @@ func runAttention(
       scores: scores.map { ($0.0, .init(base: $0.1, strides: scoreStrides)) })
     switch AttentionPlan.choose(options.path, shape: shape).path {
     case .naive: runNaive(problem)
-    case .blas, .automatic: runBLAS(problem)
+    case .blas: runBLAS(problem)
+    case .fused, .automatic: runFused(problem)
     }
   }
   // The geometry alone owns the cells of a predicate.

@@ -38,7 +38,7 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
 }
 
 /// The paths that every case runs over.
-let paths: [AttentionPath] = [.naive, .blas, .automatic]
+let paths: [AttentionPath] = [.naive, .blas, .fused, .automatic]
 
 extension AttentionCase {
   static let all: [AttentionCase] = plain + lengths + widths + masks + combinations + magnitudes

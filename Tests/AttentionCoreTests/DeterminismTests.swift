@@ -15,7 +15,7 @@ import Testing
     AttentionCase(name: "small", batch: 4, queries: 5, keys: 5),
   ]
 
-  @Test(arguments: cases, [AttentionPath.naive, .blas])
+  @Test(arguments: cases, [AttentionPath.naive, .blas, .fused])
   func threadCountChangesNoBit(_ testCase: AttentionCase, _ path: AttentionPath) {
     let before = Engine.threadCount.count
     defer { Engine.setThreadCount(before) }

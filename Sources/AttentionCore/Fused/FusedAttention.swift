@@ -1,0 +1,144 @@
+import AttentionTensors
+import CAttentionKernels
+
+/// Attention by tiles, with a running softmax and no score matrix in memory (Rabe and Staats, 2112.05682; Dao et al.,
+/// 2205.14135), on products that stay on OpenBLAS's fast path.
+///
+/// Keys are transposed once for each sequence and kv head, into panels on a grid that starts at the sequence's first
+/// key. A row is summed block by block, segment by segment, in that order, whoever computes it: its bits depend on its
+/// query, its visible keys, and that grid.
+func runFused(_ problem: AttentionProblem) {
+  let tiling = FusedTiling(keyWidth: problem.shape.keyWidth, valueWidth: problem.shape.valueWidth)
+  let masks = FusedMasks(problem.mask, blockKeys: tiling.blockKeys)
+  let schedule = FusedSchedule(problem.shape, masks.geometry, tiling, threads: Engine.threadCount.count)
+  let run = FusedRun(problem: problem, tiling: tiling, masks: masks)
+  for wave in schedule.waves { run.run(wave) }
+}
+
+/// A call of the fused path.
+private struct FusedRun: Sendable {
+  let problem: AttentionProblem
+  let tiling: FusedTiling
+  let masks: FusedMasks
+
+  func run(_ wave: FusedSchedule.Wave) {
+    let panels = wave.panelScalars > 0 ? TensorStorage(minimumCapacity: wave.panelScalars) : nil
+    let partials = wave.partialScalars > 0 ? TensorStorage(minimumCapacity: wave.partialScalars) : nil
+    nonisolated(unsafe) let panelBase = panels?.base
+    nonisolated(unsafe) let partialBase = partials?.base
+    WorkerPool.shared.forEach(wave.packings.count, inline: wave.isSmall) { index in
+      pack(wave.packings[index], into: panelBase!)
+    }
+    WorkerPool.shared.forEach(wave.tasks.count, inline: wave.isSmall) { index in
+      run(wave.tasks[index], panels: panelBase, partials: partialBase)
+    }
+    WorkerPool.shared.forEach(wave.merges.count, inline: wave.isSmall) { index in
+      merge(wave.merges[index], partials: partialBase!)
+    }
+    withExtendedLifetime((panels, partials)) {}
+  }
+
+  private func blocks(_ unit: FusedSchedule.Unit) -> KeyBlocks {
+    KeyBlocks(
+      tiling: tiling, count: masks.geometry.existingKeys[unit.sequence],
+      keyRows: problem.key.row(sequence: unit.sequence, head: unit.keyValueHead, row: 0),
+      keyStride: problem.key.strides.row,
+      valueRows: problem.value.row(sequence: unit.sequence, head: unit.keyValueHead, row: 0),
+      valueStride: problem.value.strides.row)
+  }
+
+  // MARK: Packing
+
+  /// Panels of all blocks, then padded values if they are needed.
+  private func pack(
+    _ blocks: Range<Int>, of keys: KeyBlocks, count: Int, into memory: UnsafeMutablePointer<Float>
+  ) {
+    for block in blocks {
+      keys.packPanel(block, into: memory + block * tiling.panelScalars)
+      if !KeyBlocks.usesValuesInPlace(tiling) {
+        keys.padValues(block, into: memory + count * tiling.panelScalars + block * tiling.valueBlockScalars)
+      }
+    }
+  }
+
+  private func pack(_ packing: FusedSchedule.Packing, into panels: UnsafeMutablePointer<Float>) {
+    let keys = blocks(packing.unit)
+    pack(
+      packing.blocks, of: keys, count: tiling.blocks(keys: keys.count), into: panels + packing.unit.panelOffset)
+  }
+
+  private func packed(_ keys: KeyBlocks, at memory: UnsafePointer<Float>) -> KeyBlocks {
+    var keys = keys
+    keys.panels = memory
+    keys.paddedValues = memory + tiling.blocks(keys: keys.count) * tiling.panelScalars
+    return keys
+  }
+
+  // MARK: Tasks
+
+  private func run(
+    _ task: FusedSchedule.Task, panels: UnsafeMutablePointer<Float>?, partials: UnsafeMutablePointer<Float>?
+  ) {
+    let unit = task.unit
+    var keys = blocks(unit)
+    let blockCount = tiling.blocks(keys: keys.count)
+    let own: Int
+    switch unit.packing {
+    case .shared: own = 0
+    case .own: own = tiling.packedScalars(blocks: blockCount)
+    case .passing: own = tiling.packedScalars(blocks: 1)
+    }
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    let memory = scratch.base + FusedTile.scalars(tiling)
+    switch unit.packing {
+    case .shared: keys = packed(keys, at: panels! + unit.panelOffset)
+    case .own:
+      pack(0..<blockCount, of: keys, count: blockCount, into: memory)
+      keys = packed(keys, at: memory)
+    case .passing:
+      keys.panelBuffer = memory
+      keys.valueBuffer = memory + tiling.panelScalars
+    }
+    var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
+    for rows in task.rows.chunks(of: unit.tileRows) {
+      tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: rows, blocks: keys)
+      if let part = task.part {
+        _ = tile.accumulate(segments: part.segments, into: sums(part, rows: rows.count, partials: partials!))
+      } else {
+        tile.run()
+      }
+    }
+    withExtendedLifetime(scratch) {}
+  }
+
+  private func sums(_ part: FusedSchedule.Part, rows: Int, partials: UnsafeMutablePointer<Float>) -> RowSums {
+    RowSums(memory: partials + part.offset, rows: rows, width: tiling.paddedValueWidth)
+  }
+
+  /// Merges the parts of a tile in the order of their segments.
+  private func merge(_ merge: FusedSchedule.Merge, partials: UnsafeMutablePointer<Float>) {
+    let unit = merge.unit
+    let own = tiling.packedScalars(blocks: 1)
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    var keys = blocks(unit)
+    keys.panelBuffer = scratch.base + FusedTile.scalars(tiling)
+    keys.valueBuffer = keys.panelBuffer! + tiling.panelScalars
+    var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
+    tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
+    let first = sums(merge.parts[0], rows: merge.rows.count, partials: partials)
+    for part in merge.parts.dropFirst() {
+      first.merge(
+        sums(part, rows: merge.rows.count, partials: partials), rows: merge.rows.count,
+        width: tiling.paddedValueWidth, kernels: KernelSet.kernels)
+    }
+    tile.finish(first)
+    withExtendedLifetime(scratch) {}
+  }
+}
+
+extension Range<Int> {
+  /// The range cut into pieces of this length, the last one shorter.
+  func chunks(of length: Int) -> [Range<Int>] {
+    stride(from: lowerBound, to: upperBound, by: length).map { $0..<Swift.min(upperBound, $0 + length) }
+  }
+}

@@ -1,0 +1,420 @@
+import AttentionTensors
+import CAttentionKernels
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Some rows of one sequence and kv head, and the state of their softmax while the keys go by.
+///
+/// The rows of a group are stacked query by query: row r is query r / G in the group's head r mod G. Blocks of keys go
+/// by in order; scores of a block live in one tile that stays in the nearest cache.
+struct FusedTile {
+  let problem: AttentionProblem
+  let masks: FusedMasks
+  let tiling: FusedTiling
+  let kernels = KernelSet.kernels
+
+  // Memory of the task that owns the tile.
+  private let query: UnsafeMutablePointer<Float>
+  private let scores: UnsafeMutablePointer<Float>
+  private let accumulator: RowSums
+  private let merged: RowSums
+  private let factors: UnsafeMutablePointer<Float>
+  private let lower: UnsafeMutablePointer<Int>
+  private let upper: UnsafeMutablePointer<Int>
+
+  // The rows at hand.
+  private var blocks: KeyBlocks
+  private(set) var sequence = 0
+  private var firstHead = 0
+  private var group = 1
+  private(set) var rows = 0..<0
+  /// Keys that some row sees, and keys that every row sees as far as intervals tell.
+  private(set) var union = 0..<0
+  private var common = 0..<0
+
+  static func scalars(_ tiling: FusedTiling) -> Int {
+    tiling.tileScalars + 4 * ProductTiles.padded(tiling.maximumRows)
+  }
+
+  /// - Parameter memory: room for ``scalars(_:)``, 64-byte aligned.
+  init(_ problem: AttentionProblem, _ masks: FusedMasks, memory: UnsafeMutablePointer<Float>, blocks: KeyBlocks) {
+    self.problem = problem
+    self.masks = masks
+    self.blocks = blocks
+    tiling = blocks.tiling
+    let rows = tiling.maximumRows
+    let padded = ProductTiles.padded(rows)
+    var next = memory
+    func take(_ count: Int) -> UnsafeMutablePointer<Float> {
+      defer { next += count }
+      return next
+    }
+    scores = take(rows * tiling.blockKeys)
+    accumulator = RowSums(
+      output: take(rows * tiling.paddedValueWidth), references: take(padded), sums: take(padded))
+    merged = RowSums(output: take(rows * tiling.paddedValueWidth), references: take(padded), sums: take(padded))
+    factors = take(padded)
+    lower = UnsafeMutableRawPointer(take(2 * padded)).bindMemory(to: Int.self, capacity: padded)
+    upper = UnsafeMutableRawPointer(take(2 * padded)).bindMemory(to: Int.self, capacity: padded)
+    query = take(rows * tiling.keyWidth)
+  }
+
+  // MARK: Rows
+
+  /// Takes up rows: gathers their queries and the keys that they see.
+  mutating func begin(sequence: Int, keyValueHead: Int, rows: Range<Int>, blocks: KeyBlocks) {
+    self.sequence = sequence
+    self.rows = rows
+    self.blocks = blocks
+    group = problem.shape.group
+    firstHead = keyValueHead * group
+    let width = tiling.keyWidth
+    var (first, last, latest, earliest) = (Int.max, 0, 0, Int.max)
+    for (index, row) in rows.enumerated() {
+      let place = place(row)
+      (query + index * width).update(
+        from: problem.query.row(sequence: sequence, head: place.head, row: place.query), count: width)
+      let keys = masks.geometry.interval(sequence: sequence, head: place.head, query: place.query)
+      lower[index] = keys.lowerBound
+      upper[index] = keys.upperBound
+      latest = max(latest, keys.lowerBound)
+      earliest = min(earliest, keys.upperBound)
+      guard !keys.isEmpty else { continue }
+      first = min(first, keys.lowerBound)
+      last = max(last, keys.upperBound)
+    }
+    union = first < last ? first..<last : 0..<0
+    common = latest < earliest ? latest..<earliest : 0..<0
+  }
+
+  private func place(_ row: Int) -> (query: Int, head: Int) {
+    group == 1 ? (row, firstHead) : (row / group, firstHead + row % group)
+  }
+
+  // MARK: Keys
+
+  /// The columns of a block that some row sees, in whole sixteens; nil where no row sees any.
+  private func columns(of block: Int) -> Range<Int>? {
+    let keys = union.clamped(to: block * tiling.blockKeys..<(block + 1) * tiling.blockKeys)
+    guard !keys.isEmpty else { return nil }
+    let start = block * tiling.blockKeys
+    return (keys.lowerBound - start) / 16 * 16..<ProductTiles.padded(keys.upperBound - start)
+  }
+
+  private func content(of block: Int) -> AllowedSummary.Content {
+    let queries = rows.lowerBound / group..<(rows.upperBound - 1) / group + 1
+    return masks.content(
+      sequence: sequence, heads: firstHead..<firstHead + group, queries: queries, block: block)
+  }
+
+  /// What the tile does with a block: nil if no row sees any of it.
+  func visit(_ block: Int) -> (columns: Range<Int>, isPartial: Bool)? {
+    guard let columns = columns(of: block) else { return nil }
+    let start = block * tiling.blockKeys
+    let inside = common.lowerBound <= start + columns.lowerBound && start + columns.upperBound <= common.upperBound
+    guard !masks.geometry.isIntervalsOnly else { return (columns, !inside) }
+    let content = content(of: block)
+    guard content.contains(.allowed) else { return nil }
+    return (columns, !inside || content.contains(.forbidden))
+  }
+
+  /// The scores of these columns of a block, capped and masked: masked ones are −∞.
+  private func score(_ block: Int, _ columns: Range<Int>, isPartial: Bool) {
+    multiplyQuery(block, columns)
+    if let cap = problem.softcap {
+      for row in 0..<rows.count {
+        kernels.pointee.softcap(scores + row * tiling.blockKeys, scores + row * tiling.blockKeys, cap, columns.count)
+      }
+    }
+    if isPartial { mask(block, columns) }
+  }
+
+  private func multiplyQuery(_ block: Int, _ columns: Range<Int>) {
+    let panel = blocks.panel(block) + columns.lowerBound
+    // A factor of 0 lets BLAS skip the product, and 0·NaN would become 0.
+    let factor = problem.scale == 0 ? 1 : problem.scale
+    for first in stride(from: 0, to: tiling.keyWidth, by: tiling.chunk) {
+      MatrixProduct.multiplyTile(
+        rows: rows.count, columns: columns.count, inner: min(tiling.chunk, tiling.keyWidth - first), factor: factor,
+        query + first, leftStride: tiling.keyWidth, panel + first * tiling.blockKeys, rightStride: tiling.blockKeys,
+        into: scores, resultStride: tiling.blockKeys, adding: first > 0)
+    }
+    guard problem.scale == 0 else { return }
+    for row in 0..<rows.count {
+      kernels.pointee.scale(scores + row * tiling.blockKeys, 0, scores + row * tiling.blockKeys, columns.count)
+    }
+  }
+
+  private func mask(_ block: Int, _ columns: Range<Int>) {
+    let start = block * tiling.blockKeys + columns.lowerBound
+    for (index, row) in rows.enumerated() {
+      let scores = scores + index * tiling.blockKeys
+      let keys = max(lower[index], start)..<max(lower[index], start, min(upper[index], start + columns.count))
+      guard !keys.isEmpty else {
+        scores.update(repeating: -.infinity, count: columns.count)
+        continue
+      }
+      if !masks.geometry.isIntervalsOnly {
+        let place = place(row)
+        masks.geometry.apply(
+          to: scores + keys.lowerBound - start, sequence: sequence, head: place.head, query: place.query, keys: keys,
+          kernels: kernels)
+      }
+      scores.update(repeating: -.infinity, count: keys.lowerBound - start)
+      (scores + keys.upperBound - start).update(repeating: -.infinity, count: start + columns.count - keys.upperBound)
+    }
+  }
+
+  // MARK: Softmax and values
+
+  /// Sums up the keys of one segment into `sums`, which need not be initialised.
+  private func accumulate(segment: Int, into sums: RowSums, cleaned: UnsafeMutablePointer<Float>?) {
+    let padded = tiling.paddedValueWidth
+    sums.references.update(repeating: -.infinity, count: rows.count)
+    sums.sums.update(repeating: 0, count: rows.count)
+    var isFirst = true
+    let first = max(segment * FusedTiling.segmentBlocks, union.lowerBound / tiling.blockKeys)
+    let end = min((segment + 1) * FusedTiling.segmentBlocks, tiling.blocks(keys: union.upperBound))
+    for block in first..<max(first, end) {
+      guard let (columns, isPartial) = visit(block) else { continue }
+      score(block, columns, isPartial: isPartial)
+      let rescales = kernels.pointee.softmax_tile(
+        scores, tiling.blockKeys, rows.count, columns.count, sums.references, sums.sums, factors)
+      if rescales, !isFirst { kernels.pointee.scale_rows(sums.output, padded, rows.count, padded, factors) }
+      multiplyValues(block, columns, into: sums.output, adding: !isFirst, cleaned: cleaned)
+      isFirst = false
+    }
+    if isFirst { sums.output.update(repeating: 0, count: rows.count * padded) }
+  }
+
+  private func multiplyValues(
+    _ block: Int, _ columns: Range<Int>, into output: UnsafeMutablePointer<Float>, adding: Bool,
+    cleaned: UnsafeMutablePointer<Float>?
+  ) {
+    let values = blocks.values(block, cleaned: cleaned)
+    // No row beyond the last key is read.
+    let inner = min(columns.upperBound, blocks.count - block * tiling.blockKeys) - columns.lowerBound
+    for first in stride(from: 0, to: tiling.paddedValueWidth, by: tiling.chunk) {
+      MatrixProduct.multiplyTile(
+        rows: rows.count, columns: min(tiling.chunk, tiling.paddedValueWidth - first), inner: inner, scores,
+        leftStride: tiling.blockKeys, values.base + columns.lowerBound * values.stride + first,
+        rightStride: values.stride, into: output + first, resultStride: tiling.paddedValueWidth, adding: adding)
+    }
+  }
+
+  /// Sums up segments in order, merging each into the ones before.
+  ///
+  /// - Parameter cleaned: room for a block of values, to take zeros for those that are not finite.
+  func accumulate(
+    segments: Range<Int>, into target: RowSums? = nil, cleaned: UnsafeMutablePointer<Float>? = nil
+  ) -> RowSums {
+    let used = segments.clamped(to: visibleSegments)
+    let into = target ?? merged
+    guard !used.isEmpty else {
+      into.clear(rows: rows.count, width: tiling.paddedValueWidth)
+      return into
+    }
+    accumulate(segment: used.lowerBound, into: into, cleaned: cleaned)
+    for segment in used.dropFirst() {
+      accumulate(segment: segment, into: accumulator, cleaned: cleaned)
+      into.merge(accumulator, rows: rows.count, width: tiling.paddedValueWidth, kernels: kernels)
+    }
+    return into
+  }
+
+  var visibleSegments: Range<Int> {
+    union.isEmpty ? 0..<0 : union.lowerBound / tiling.segmentKeys..<tiling.segments(keys: union.upperBound)
+  }
+
+  // MARK: Results
+
+  /// All of it for the rows at hand: output, log-sum-exp, and what else was asked for.
+  func run() { finish(accumulate(segments: visibleSegments)) }
+
+  /// Writes the results of the rows from their sums.
+  func finish(_ sums: RowSums) {
+    var sums = sums
+    if mayHideValues, !isFinite(sums) { sums = repaired() }
+    for (index, row) in rows.enumerated() {
+      let place = place(row)
+      let (reference, sum) = (sums.references[index], sums.sums[index])
+      let target = problem.output.row(sequence: sequence, head: place.head, row: place.query)
+      let state = state(index, reference: reference)
+      switch state {
+      case .finite:
+        kernels.pointee.finish_row(
+          sums.output + index * tiling.paddedValueWidth, 1 / sum, target, tiling.valueWidth)
+      case .empty: target.update(repeating: 0, count: tiling.valueWidth)
+      case .undefined: target.update(repeating: .nan, count: tiling.valueWidth)
+      }
+      problem.logSumExp?.row(sequence: sequence, head: place.head, row: place.query).pointee =
+        state == .finite ? Float(Double(reference) + log(Double(sum))) : maximum(index)
+    }
+    writeExtras(sums)
+  }
+
+  /// What the softmax of a row comes to.
+  private enum RowState { case finite, empty, undefined }
+
+  private func state(_ index: Int, reference: Float) -> RowState {
+    guard !reference.isFinite else { return .finite }
+    // A NaN makes the sum NaN, whatever the reference. Of rows that never saw a finite score, some see nothing.
+    guard reference == -.infinity else { return .undefined }
+    return seesNothing(index) ? .empty : .undefined
+  }
+
+  private func seesNothing(_ index: Int) -> Bool {
+    let place = place(rows.lowerBound + index)
+    return (lower[index]..<max(lower[index], upper[index])).allSatisfy {
+      !masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: $0)
+    }
+  }
+
+  /// The largest score of a row that has no finite one, or a NaN if it holds one.
+  private func maximum(_ index: Int) -> Float {
+    var maximum = -Float.infinity
+    forEachScoreBlock { _, columns in
+      let largest = kernels.pointee.max(scores + index * tiling.blockKeys, columns.count)
+      if !(largest <= maximum) && !maximum.isNaN { maximum = largest }
+    }
+    return maximum
+  }
+
+  /// Whether a product over values takes in some that a row does not see.
+  private var mayHideValues: Bool {
+    guard masks.geometry.isIntervalsOnly else { return true }
+    let lowest = union.lowerBound / 16 * 16
+    let highest = min(ProductTiles.padded(union.upperBound), blocks.count)
+    return !union.isEmpty && (common.lowerBound > lowest || common.upperBound < highest)
+  }
+
+  private func isFinite(_ sums: RowSums) -> Bool {
+    kernels.pointee.all_finite(sums.output, rows.count * tiling.paddedValueWidth)
+  }
+
+  // MARK: Values that are not finite
+
+  /// Sums where a value behind a mask may be NaN or infinite, which a product would spread over rows that do not see it:
+  /// the same sums over zeros in their place, and each such value added to the rows that see it.
+  private func repaired() -> RowSums {
+    let cleaned = TensorStorage(minimumCapacity: tiling.valueBlockScalars)
+    let sums = accumulate(segments: visibleSegments, cleaned: cleaned.base)
+    withExtendedLifetime(cleaned) {}
+    forEachWeightBlock(sums) { block, columns in
+      let start = block * tiling.blockKeys
+      for key in columns.lowerBound + start..<min(columns.upperBound + start, blocks.count) {
+        let values = blocks.valueRows + key * blocks.valueStride
+        guard !kernels.pointee.all_finite(values, tiling.valueWidth) else { continue }
+        for (index, row) in rows.enumerated() where lower[index] <= key && key < upper[index] {
+          let place = place(row)
+          guard
+            masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: key)
+          else { continue }
+          let weight = scores[index * tiling.blockKeys + key - start - columns.lowerBound]
+          let output = sums.output + index * tiling.paddedValueWidth
+          for column in 0..<tiling.valueWidth where !values[column].isFinite {
+            output[column] += weight * values[column]
+          }
+        }
+      }
+    }
+    return sums
+  }
+
+  // MARK: Extras
+
+  /// Calls `body` for each visible block with its weights, not yet divided by their sum, in `scores`.
+  private func forEachWeightBlock(_ sums: RowSums, _ body: (Int, Range<Int>) -> Void) {
+    forEachScoreBlock { block, columns in
+      for index in 0..<rows.count {
+        let row = scores + index * tiling.blockKeys
+        let reference = sums.references[index]
+        if reference.isFinite {
+          kernels.pointee.weights_row(row, reference, 1, row, columns.count)
+        } else {
+          row.update(repeating: 0, count: columns.count)
+        }
+      }
+      body(block, columns)
+    }
+  }
+
+  private func forEachScoreBlock(_ body: (Int, Range<Int>) -> Void) {
+    guard !union.isEmpty else { return }
+    for block in union.lowerBound / tiling.blockKeys..<tiling.blocks(keys: union.upperBound) {
+      guard let (columns, isPartial) = visit(block) else { continue }
+      score(block, columns, isPartial: isPartial)
+      body(block, columns)
+    }
+  }
+
+  private func writeExtras(_ sums: RowSums) {
+    for stage in [AttentionScoreStage.raw, .capped] {
+      if let output = problem.scoreOutput(stage) { writeScores(stage, to: output) }
+    }
+    if let output = problem.scoreOutput(.biased) {
+      fill(output, with: -.infinity)
+      forEachScoreBlock { block, columns in copyScores(block, columns, to: output) }
+    }
+    guard let output = problem.weights else { return }
+    fill(output, with: 0)
+    forEachWeightBlock(sums) { block, columns in
+      for index in 0..<rows.count {
+        let row = scores + index * tiling.blockKeys
+        kernels.pointee.scale(row, 1 / sums.sums[index], row, columns.count)
+        if !sums.references[index].isFinite || sums.sums[index].isNaN { markUndefined(index, block, columns) }
+      }
+      copyScores(block, columns, to: output)
+    }
+  }
+
+  /// Weights of a row without a finite maximum: NaN where the mask is open, 0 behind it.
+  private func markUndefined(_ index: Int, _ block: Int, _ columns: Range<Int>) {
+    let place = place(rows.lowerBound + index)
+    let start = block * tiling.blockKeys + columns.lowerBound
+    for column in 0..<columns.count {
+      let key = start + column
+      let isVisible =
+        lower[index] <= key && key < upper[index]
+        && masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: key)
+      scores[index * tiling.blockKeys + column] = isVisible ? .nan : 0
+    }
+  }
+
+  private func outputRow(_ output: AttentionProblem.ScoreOutput, _ row: Int) -> UnsafeMutablePointer<Float> {
+    let place = place(row)
+    return output.row(sequence: sequence, head: place.head, row: place.query)
+  }
+
+  private func fill(_ output: AttentionProblem.ScoreOutput, with value: Float) {
+    let keys = problem.shape.keyLengths[sequence]
+    for row in rows { outputRow(output, row).update(repeating: value, count: keys) }
+  }
+
+  private func copyScores(_ block: Int, _ columns: Range<Int>, to output: AttentionProblem.ScoreOutput) {
+    let start = block * tiling.blockKeys + columns.lowerBound
+    let count = min(columns.count, blocks.count - start)
+    for (index, row) in rows.enumerated() {
+      (outputRow(output, row) + start).update(from: scores + index * tiling.blockKeys, count: count)
+    }
+  }
+
+  /// Writes the scores of a stage before the mask, over all keys that exist.
+  private func writeScores(_ stage: AttentionScoreStage, to output: AttentionProblem.ScoreOutput) {
+    fill(output, with: -.infinity)
+    for block in 0..<tiling.blocks(keys: blocks.count) {
+      let columns = 0..<ProductTiles.padded(blocks.keys(of: block).count)
+      multiplyQuery(block, columns)
+      if stage == .capped, let cap = problem.softcap {
+        for row in 0..<rows.count {
+          kernels.pointee.softcap(scores + row * tiling.blockKeys, scores + row * tiling.blockKeys, cap, columns.count)
+        }
+      }
+      copyScores(block, columns, to: output)
+    }
+  }
+}
