@@ -172,7 +172,7 @@ struct FusedTile {
   // MARK: Softmax and values
 
   /// Sums up the keys of one segment into `sums`, which need not be initialised.
-  private func accumulate(segment: Int, into sums: RowSums, cleaned: UnsafeMutablePointer<Float>?) {
+  private func accumulate(segment: Int, into sums: RowSums, cleaned: KeyBlocks.Cleaned?) {
     let padded = tiling.paddedValueWidth
     sums.references.update(repeating: -.infinity, count: rows.count)
     sums.sums.update(repeating: 0, count: rows.count)
@@ -193,7 +193,7 @@ struct FusedTile {
 
   private func multiplyValues(
     _ block: Int, _ columns: Range<Int>, into output: UnsafeMutablePointer<Float>, adding: Bool,
-    cleaned: UnsafeMutablePointer<Float>?
+    cleaned: KeyBlocks.Cleaned?
   ) {
     let values = blocks.values(block, cleaned: cleaned)
     // No row beyond the last key is read.
@@ -208,9 +208,9 @@ struct FusedTile {
 
   /// Sums up segments in order, merging each into the ones before.
   ///
-  /// - Parameter cleaned: room for a block of values, to take zeros for those that are not finite.
+  /// - Parameter cleaned: to take zeros for the values that are not finite.
   func accumulate(
-    segments: Range<Int>, into target: RowSums? = nil, cleaned: UnsafeMutablePointer<Float>? = nil
+    segments: Range<Int>, into target: RowSums? = nil, cleaned: KeyBlocks.Cleaned? = nil
   ) -> RowSums {
     let used = segments.clamped(to: visibleSegments)
     let into = target ?? merged
@@ -238,7 +238,8 @@ struct FusedTile {
   /// Writes the results of the rows from their sums.
   func finish(_ sums: RowSums) {
     var sums = sums
-    if mayHideValues, !isFinite(sums) { sums = repaired() }
+    factors.update(repeating: 1, count: rows.count)
+    if !isFinite(sums) { sums = repaired() }
     for (index, row) in rows.enumerated() {
       let place = place(row)
       let (reference, sum) = (sums.references[index], sums.sums[index])
@@ -248,6 +249,7 @@ struct FusedTile {
       case .finite:
         kernels.pointee.finish_row(
           sums.output + index * tiling.paddedValueWidth, 1 / sum, target, tiling.valueWidth)
+        if factors[index] != 1 { kernels.pointee.scale(target, factors[index], target, tiling.valueWidth) }
       case .empty: target.update(repeating: 0, count: tiling.valueWidth)
       case .undefined: target.update(repeating: .nan, count: tiling.valueWidth)
       }
@@ -284,26 +286,35 @@ struct FusedTile {
     return maximum
   }
 
-  /// Whether a product over values takes in some that a row does not see.
-  private var mayHideValues: Bool {
-    guard masks.geometry.isIntervalsOnly else { return true }
-    let lowest = union.lowerBound / 16 * 16
-    let highest = min(ProductTiles.padded(union.upperBound), blocks.count)
-    return !union.isEmpty && (common.lowerBound > lowest || common.upperBound < highest)
-  }
-
   private func isFinite(_ sums: RowSums) -> Bool {
     kernels.pointee.all_finite(sums.output, rows.count * tiling.paddedValueWidth)
   }
 
   // MARK: Values that are not finite
 
-  /// Sums where a value behind a mask may be NaN or infinite, which a product would spread over rows that do not see it:
-  /// the same sums over zeros in their place, and each such value added to the rows that see it.
+  /// What large values are multiplied by so that their sums, before the division, stay finite.
+  private static let shrinking: Float = 0x1p-64
+
+  /// Sums where some are not finite. A value behind a mask may be NaN or infinite, and a product spreads it over rows that
+  /// do not see it: so the same sums over zeros in their place, which changes no other row, and then each such value
+  /// added to the rows that see it. What overflows even so is summed once more over smaller values.
   private func repaired() -> RowSums {
-    let cleaned = TensorStorage(minimumCapacity: tiling.valueBlockScalars)
-    let sums = accumulate(segments: visibleSegments, cleaned: cleaned.base)
-    withExtendedLifetime(cleaned) {}
+    let memory = TensorStorage(minimumCapacity: tiling.valueBlockScalars + rows.count * tiling.paddedValueWidth)
+    defer { withExtendedLifetime(memory) {} }
+    let width = tiling.paddedValueWidth
+    let shrunken = memory.base + tiling.valueBlockScalars
+    var sums = accumulate(segments: visibleSegments, cleaned: (memory.base, 1))
+    factors.update(repeating: 1, count: rows.count)
+    if !isFinite(sums) {
+      sums = accumulate(segments: visibleSegments, cleaned: (memory.base, Self.shrinking))
+      shrunken.update(from: sums.output, count: rows.count * width)
+      sums = accumulate(segments: visibleSegments, cleaned: (memory.base, 1))
+      factors.update(repeating: 1, count: rows.count)
+      for index in 0..<rows.count where !kernels.pointee.all_finite(sums.output + index * width, width) {
+        (sums.output + index * width).update(from: shrunken + index * width, count: width)
+        factors[index] = 1 / Self.shrinking
+      }
+    }
     forEachWeightBlock(sums) { block, columns in
       let start = block * tiling.blockKeys
       for key in columns.lowerBound + start..<min(columns.upperBound + start, blocks.count) {

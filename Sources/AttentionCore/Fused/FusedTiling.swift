@@ -54,6 +54,7 @@ struct FusedTiling: Sendable {
 
   /// The scalars of memory that one tile works in.
   var tileScalars: Int {
-    maximumRows * (ProductTiles.padded(keyWidth) + blockKeys + 2 * paddedValueWidth) + 5 * ProductTiles.padded(maximumRows)
+    maximumRows * (ProductTiles.padded(keyWidth) + blockKeys + 2 * paddedValueWidth) + 5
+      * ProductTiles.padded(maximumRows)
   }
 }

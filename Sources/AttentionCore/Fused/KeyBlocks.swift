@@ -33,13 +33,14 @@ struct KeyBlocks {
     return UnsafePointer(panelBuffer!)
   }
 
-  /// - Parameter cleaned: room for a block of values, to take zeros for those that are not finite.
-  func values(
-    _ block: Int, cleaned: UnsafeMutablePointer<Float>?
-  ) -> (base: UnsafePointer<Float>, stride: Int) {
+  /// Values with zeros in place of what is not finite: room for a block of them, and a factor for the others.
+  typealias Cleaned = (memory: UnsafeMutablePointer<Float>, factor: Float)
+
+  func values(_ block: Int, cleaned: Cleaned?) -> (base: UnsafePointer<Float>, stride: Int) {
     if let cleaned {
-      padValues(block, into: cleaned, cleaning: true)
-      return (UnsafePointer(cleaned), tiling.paddedValueWidth)
+      padValues(block, into: cleaned.memory)
+      clean(keys(of: block).count * tiling.paddedValueWidth, of: cleaned)
+      return (UnsafePointer(cleaned.memory), tiling.paddedValueWidth)
     }
     if KeyBlocks.usesValuesInPlace(tiling) { return (valueRows + block * tiling.blockKeys * valueStride, valueStride) }
     if let paddedValues { return (paddedValues + block * tiling.valueBlockScalars, tiling.paddedValueWidth) }
@@ -59,14 +60,19 @@ struct KeyBlocks {
     }
   }
 
-  /// Copies a block's values, with zeros behind each row; `cleaning` puts zeros in place of what is not finite.
-  func padValues(_ block: Int, into target: UnsafeMutablePointer<Float>, cleaning: Bool = false) {
+  private func clean(_ count: Int, of cleaned: Cleaned) {
+    for index in 0..<count {
+      cleaned.memory[index] = cleaned.memory[index].isFinite ? cleaned.memory[index] * cleaned.factor : 0
+    }
+  }
+
+  /// Copies a block's values, with zeros behind each row.
+  func padValues(_ block: Int, into target: UnsafeMutablePointer<Float>) {
     let width = tiling.valueWidth
     for (row, key) in keys(of: block).enumerated() {
       let to = target + row * tiling.paddedValueWidth
       to.update(from: valueRows + key * valueStride, count: width)
       (to + width).update(repeating: 0, count: tiling.paddedValueWidth - width)
-      if cleaning { for column in 0..<width where !to[column].isFinite { to[column] = 0 } }
     }
   }
 }

@@ -17,7 +17,8 @@ struct RowSums {
 
   static func scalars(rows: Int, width: Int) -> Int { rows * width + 2 * ProductTiles.padded(rows) }
 
-  init(output: UnsafeMutablePointer<Float>, references: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>) {
+  init(output: UnsafeMutablePointer<Float>, references: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>)
+  {
     self.output = output
     self.references = references
     self.sums = sums
