@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import AttentionBenchmarks
+import Foundation
 
 /// `attention bench attention`, which is `attention bench`
 struct BenchAttentionCommand: ParsableCommand {
@@ -17,15 +18,17 @@ struct BenchAttentionCommand: ParsableCommand {
         -v128        values 128 wide
         -softcap50   scores capped as 50·tanh(score/50)
       A number may be a list (128,512) or a range: 128-1024*2 doubles, 64-256+64 steps by 64, 1-4 counts. Cases are \
-      separated by spaces or semicolons.
+      separated by spaces or semicolons. All of them have to fit into 75% of the machine's memory, or of the cgroup's \
+      where that is less.
 
       COLUMNS
       GFLOP/s counts useful work, which is what the mask leaves open, over the median time; 'executed' is the work \
       that the path does. '% peak' is of the best of a fixed list of matrix products ('attention bench gemm') measured \
-      in the same run. 'max error' is against float64, over all rows or a seeded sample (error_rows in JSON). \
-      'repeatable' is whether two runs and one on a single thread gave the same bits. Samples of all cases are taken \
-      in turns, in random order, after a warm-up; making the inputs is not timed. A naive run that would take too \
-      long is measured on fewer heads, and its row says so (*).
+      in the same run. 'max error' is against float64, over all rows or a seeded sample (†; error_rows in JSON). \
+      'repeatable' is whether two runs and one on a single thread gave the same bits; a row that is not, or whose \
+      error is not finite, is warned of. Samples of all cases are taken in turns, in random order, after a warm-up; \
+      making the inputs is not timed. A naive run that would take too long is measured on fewer heads, and its row \
+      says so (*).
 
       EXAMPLES
         attention bench
@@ -36,7 +39,7 @@ struct BenchAttentionCommand: ParsableCommand {
         attention bench --plot speed.svg
 
       EXIT CODES
-      0 done, 1 slower than the baseline, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
+      0 done, 1 slower than the baseline or wrong, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
       opened, 73 one that cannot be created, 74 a failure in reading or writing
       """)
 
@@ -63,6 +66,10 @@ struct BenchAttentionCommand: ParsableCommand {
   func validate() throws {
     _ = try chosenPaths()
     _ = try chosenCases()
+    for (file, option) in [(options.save, "--save"), (plot, "--plot")] {
+      if let file, file == input { throw ValidationError("\(option) would overwrite the file of --input") }
+    }
+    if let plot, plot == options.save { throw ValidationError("--plot would overwrite the file of --save") }
   }
 
   func run() throws {
@@ -77,9 +84,9 @@ struct BenchAttentionCommand: ParsableCommand {
         Terminal.warn("the sample input is left out: \(error)")
       }
     }
-    inputs += cases.map { AttentionInput($0, seed: UInt64(options.seed)) }
     try options.run(alsoWriting: plot) { progress in
-      AttentionBenchmark(inputs: inputs, paths: paths, seed: options.seed, repeats: options.repeats)
+      let drawn = cases.map { AttentionInput($0, seed: UInt64(options.seed)) }
+      return AttentionBenchmark(inputs: inputs + drawn, paths: paths, seed: options.seed, repeats: options.repeats)
         .run(progress: progress)
     } finish: { report in
       if let plot { try TextFile.write(BarChart(report).svg, to: plot) }
@@ -88,8 +95,8 @@ struct BenchAttentionCommand: ParsableCommand {
 
   private func chosenPaths() throws -> [AttentionPath] {
     var chosen: [AttentionPath] = []
-    for name in paths.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let path = AttentionPath(rawValue: String(name)) else {
+    for part in paths.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let path = AttentionPath(rawValue: part.trimmingCharacters(in: .whitespaces)) else {
         let names = AttentionPath.allCases.map(\.rawValue).joined(separator: ", ")
         throw ValidationError("--paths '\(paths)': expected some of \(names), separated by commas")
       }

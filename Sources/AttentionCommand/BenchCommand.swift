@@ -6,9 +6,13 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure: attention by each path, or the products that it stands on.",
+    usage: """
+      attention bench [<options>]
+      attention bench gemm [<options>]
+      """,
     discussion: """
-      Without a subject it measures attention; see 'attention bench attention --help' for its options and the grammar \
-      of cases. The default set takes less than two minutes.
+      Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
+      the columns. The default set takes less than two minutes.
 
       EXAMPLES
         attention bench
@@ -16,8 +20,17 @@ struct BenchCommand: ParsableCommand {
         attention bench --save before.json
         attention bench --baseline before.json
         attention bench gemm
+
+      OPTIONS OF attention bench
+      \(optionsWithoutSubject)
       """,
     subcommands: [BenchAttentionCommand.self, BenchGEMMCommand.self],
     defaultSubcommand: BenchAttentionCommand.self
   )
+
+  /// The parser shows a default subcommand's options in its own help only, and whoever names no subject looks here.
+  private static var optionsWithoutSubject: String {
+    BenchAttentionCommand.helpMessage().split(separator: "\n").drop { $0 != "OPTIONS:" }.dropFirst()
+      .prefix { !$0.contains("-h, --help") }.joined(separator: "\n")
+  }
 }

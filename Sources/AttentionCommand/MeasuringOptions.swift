@@ -32,7 +32,8 @@ struct MeasuringOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Compare with a report saved earlier; exit with 1 when a row is slower beyond the noise.", valueName: "file"))
+      "Compare with a report saved earlier; exit with 1 when a row is slower beyond the noise or "
+        + "its results are wrong.", valueName: "file"))
   var baseline: String?
 
   @Option(
@@ -58,7 +59,7 @@ struct MeasuringOptions: ParsableArguments {
     alsoWriting other: String? = nil, measure: ((BenchmarkProgress) -> Void) -> MeasuredReport<Row>,
     finish: (Report<Row>) throws -> Void = { _ in }
   ) throws {
-    let before = try baseline.map { try Report<Row>(file: $0) }
+    let before = try baseline.map { try Baseline<Row>(file: $0) }
     for path in [save, other].compactMap(\.self) { try TextFile.checkWritable(path) }
     Engine.warnings.forEach(Terminal.warn)
     #if DEBUG
@@ -80,7 +81,7 @@ struct MeasuringOptions: ParsableArguments {
     if let before { try compare(measured.report, before) }
   }
 
-  private func compare<Row: ReportRow>(_ report: Report<Row>, _ before: Report<Row>) throws {
+  private func compare<Row: ReportRow>(_ report: Report<Row>, _ before: Baseline<Row>) throws {
     let comparison = Comparison(of: report, with: before, noiseThreshold: noiseThreshold)
     comparison.warnings.forEach(Terminal.warn)
     switch format {

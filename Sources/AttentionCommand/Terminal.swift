@@ -43,8 +43,9 @@ enum Terminal {
     return quoted.last { $0.hasPrefix("attention ") && $0.hasSuffix(" --help") }.map(String.init) ?? "attention --help"
   }
 
+  /// Text of any origin for a line of its own.
   private static func oneLine(_ text: String) -> String {
-    text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    text.split(whereSeparator: \.isWhitespace).joined(separator: " ").printable
   }
 }
 
@@ -56,7 +57,7 @@ final class ProgressLine {
   func show(_ progress: BenchmarkProgress) {
     guard isShown else { return }
     let count = progress.all > 0 ? " (\(progress.done)/\(progress.all))" : ""
-    Terminal.writeError("\r\u{1B}[K\((progress.stage + count).prefix(100))")
+    Terminal.writeError("\r\u{1B}[K\((progress.stage.printable + count).prefix(100))")
     isPending = true
   }
 

@@ -19,10 +19,21 @@ extension Tensor {
       Tensor(uninitialized: shape) { result in
         let slices = SoftmaxSlices(
           source: source.baseAddress!, result: result.baseAddress!, length: length, stride: stride)
-        WorkerPool.shared.forEach(count / length, inline: count < 1 << 15) { slices.normalise($0) }
+        let sliceCount = count / length
+        let perTask = SoftmaxTasks.slicesPerTask(length: length)
+        WorkerPool.shared.forEach((sliceCount + perTask - 1) / perTask, inline: count < 1 << 15) { task in
+          slices.normalise(task * perTask..<min(sliceCount, (task + 1) * perTask))
+        }
       }
     }
   }
+}
+
+/// How a softmax is cut for the pool.
+package enum SoftmaxTasks {
+  /// The slices that one index of the pool covers: some microseconds of work, so that handing out short slices does not
+  /// cost more than they do. It depends on the shape alone.
+  package static func slicesPerTask(length: Int) -> Int { max(1, (1 << 13) / length) }
 }
 
 /// Slices along an axis: `length` elements, `stride` apart.
@@ -33,15 +44,20 @@ private struct SoftmaxSlices: @unchecked Sendable {
   let length: Int
   let stride: Int
 
-  func normalise(_ slice: Int) {
-    let (outer, inner) = slice.quotientAndRemainder(dividingBy: stride)
-    let start = outer * length * stride + inner
-    guard stride > 1 else { return softmaxRow(source + start, result + start, count: length) }
+  func normalise(_ slices: Range<Int>) {
+    guard stride > 1 else {
+      for slice in slices { softmaxRow(source + slice * length, result + slice * length, count: length) }
+      return
+    }
     // The kernels take contiguous floats.
     let row = TensorStorage(minimumCapacity: length)
-    for index in 0..<length { row.base[index] = source[start + index * stride] }
-    softmaxRow(row.base, row.base, count: length)
-    for index in 0..<length { result[start + index * stride] = row.base[index] }
+    for slice in slices {
+      let (outer, inner) = slice.quotientAndRemainder(dividingBy: stride)
+      let start = outer * length * stride + inner
+      for index in 0..<length { row.base[index] = source[start + index * stride] }
+      softmaxRow(row.base, row.base, count: length)
+      for index in 0..<length { result[start + index * stride] = row.base[index] }
+    }
     withExtendedLifetime(row) {}
   }
 }

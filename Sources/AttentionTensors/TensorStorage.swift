@@ -8,7 +8,8 @@
 ///
 /// A fresh block of a few hundred kilobytes comes from the operating system as unmapped pages, and the page faults cost
 /// more than a pass of arithmetic over it. So blocks are rounded up to a size class (four to each power of two, at
-/// most 25% slack) and kept for the next tensor of that class, up to ``cacheLimit`` bytes in all.
+/// most 25% slack) and kept for the next tensor of that class, up to ``cacheLimit`` bytes in all. When they are full, a
+/// block that comes back displaces blocks of the classes that have been out of use longest.
 public final class TensorStorage: @unchecked Sendable {
   // @unchecked: the block is written only by the tensor that uniquely owns it (copy-on-write), and read otherwise.
 
@@ -25,7 +26,7 @@ public final class TensorStorage: @unchecked Sendable {
 
   deinit {
     let bytes = capacity * MemoryLayout<Float>.stride
-    if !TensorStorage.freeBlocks.withLock({ $0.put(base, sizeClass: bytes) }) { free(base) }
+    for block in TensorStorage.freeBlocks.withLock({ $0.put(base, sizeClass: bytes) }) { free(block.base) }
   }
 
   /// The bytes kept for reuse at the most; setting it lower frees what is over it. 256 MiB unless set.
@@ -68,34 +69,61 @@ public final class TensorStorage: @unchecked Sendable {
 
   private struct Block: @unchecked Sendable { let base: UnsafeMutablePointer<Float> }
 
+  /// The blocks of a size class that are free.
+  private struct FreeList: Sendable {
+    var blocks: [Block] = []
+    /// The cache's clock when a block of this class last came or went.
+    var lastUse = 0
+  }
+
   /// The free lists, by size class in bytes.
   private struct FreeBlocks: Sendable {
     var limit = 256 << 20
     private(set) var bytes = 0
-    private var blocks: [Int: [Block]] = [:]
+    private var lists: [Int: FreeList] = [:]
+    /// Counts what comes and goes.
+    private var clock = 0
 
     mutating func take(_ sizeClass: Int) -> UnsafeMutablePointer<Float>? {
-      guard let block = blocks[sizeClass]?.popLast() else { return nil }
-      bytes -= sizeClass
+      guard let block = remove(from: sizeClass) else { return nil }
+      clock += 1
+      lists[sizeClass]?.lastUse = clock
       return block.base
     }
 
-    /// Keeps the block, or answers false when that would pass the limit.
-    mutating func put(_ base: UnsafeMutablePointer<Float>, sizeClass: Int) -> Bool {
-      guard bytes + sizeClass <= limit else { return false }
+    /// Keeps the block, and answers what must go for it: nothing while there is room, and the block itself when its
+    /// own class fills the cache. The caller frees it outside the lock.
+    mutating func put(_ base: UnsafeMutablePointer<Float>, sizeClass: Int) -> [Block] {
+      let block = Block(base: base)
+      guard sizeClass <= limit else { return [block] }
+      clock += 1
+      lists[sizeClass, default: FreeList()].lastUse = clock
+      var displaced: [Block] = []
+      while bytes + sizeClass > limit {
+        // A few dozen classes at most, and only when the cache is full.
+        let stalest = lists.filter { !$0.value.blocks.isEmpty }.min { $0.value.lastUse < $1.value.lastUse }
+        guard let stalest, stalest.key != sizeClass else { return displaced + [block] }
+        while bytes + sizeClass > limit, let other = remove(from: stalest.key) { displaced.append(other) }
+      }
       bytes += sizeClass
-      blocks[sizeClass, default: []].append(Block(base: base))
-      return true
+      lists[sizeClass]?.blocks.append(block)
+      return displaced
     }
 
     /// Sets the limit and takes out what is over it, largest blocks first; the caller frees them outside the lock.
     mutating func shrink(to newLimit: Int) -> [Block] {
       limit = newLimit
       var excess: [Block] = []
-      for sizeClass in blocks.keys.sorted(by: >) {
-        while bytes > limit, let block = take(sizeClass) { excess.append(Block(base: block)) }
+      for sizeClass in lists.keys.sorted(by: >) {
+        while bytes > limit, let block = remove(from: sizeClass) { excess.append(block) }
       }
       return excess
+    }
+
+    private mutating func remove(from sizeClass: Int) -> Block? {
+      guard let block = lists[sizeClass]?.blocks.popLast() else { return nil }
+      bytes -= sizeClass
+      return block
     }
   }
 }

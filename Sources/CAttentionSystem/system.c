@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,8 +66,16 @@ int attention_start_thread(const char *name, void (*body)(void *), void *context
   strncpy(start->name, name, sizeof start->name - 1);
   start->body = body;
   start->context = context;
+  // A thread inherits the mask: blocking before it exists leaves no moment in which it could take a signal. Faults
+  // stay open, because a blocked one ends the process past every crash handler.
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);
   pthread_t thread;
   int status = pthread_create(&thread, NULL, run, start);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (status == 0) {
     pthread_detach(thread);
   } else {

@@ -92,11 +92,68 @@ struct AttentionInputTests {
     }
   }
 
-  @Test(arguments: [[3], [3, 4], [-1, 0], [1, 2, 3]])
-  func wrongLengths(lengths: [Int64]) throws {
+  @Test(arguments: [
+    ([3], "lengths is [1]; expected [2]"), ([1, 2, 3], "lengths is [3]; expected [2]"), ([], "lengths is [0]"),
+    ([3, 4], "lengths[1] is 4; expected 0 to 3"), ([-1, 0], "lengths[0] is -1; expected 0 to 3"),
+  ])
+  func wrongLengths(lengths: [Int64], problem: String) throws {
     try withInput(lengths: lengths) { path in
       let error = #expect(throws: BenchmarkFileError.self) { try AttentionInput(file: path) }
+      #expect(error?.exitCode == 65 && error?.description.contains(problem) == true, "\(String(describing: error))")
+    }
+  }
+
+  @Test("The shape of lengths is looked at before what it holds")
+  func lengthsOfAnotherShapeAndType() throws {
+    var tensors = Self.shapes.map { ($0.0, "F32", $0.1, Data(count: 4 * $0.1.reduce(1, *))) }
+    tensors.append(("lengths", "F32", [2, 1], Data(count: 8)))
+    try withTemporaryFile { path in
+      try writeSafetensors(tensors, to: path)
+      let error = #expect(throws: BenchmarkFileError.self) { try AttentionInput(file: path) }
+      #expect(error?.description.contains("lengths is [2, 1]; expected [2]") == true)
+    }
+  }
+
+  @Test("Sequences without keys are no error, even all of them", arguments: [[0, 3], [3, 0], [0, 0]])
+  func emptySequences(lengths: [Int64]) throws {
+    try withInput(lengths: lengths) { path in
+      let input = try AttentionInput(file: path)
+      #expect(input.keyLengths == lengths.map(Int.init))
+      let report = AttentionBenchmark(inputs: [input], repeats: 1).run().report
+      #expect(report.rows.count == 2)
+      for row in report.rows {
+        #expect(row.isRepeatable && row.maximumError == 0 && row.gflops.isFinite && row.faults.isEmpty)
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ("Lq", [2, 2, 0, 4], [2, 2, 3, 4], [2, 2, 3, 4]), ("Lk", [2, 2, 2, 4], [2, 2, 0, 4], [2, 2, 0, 4]),
+    ("B", [0, 2, 2, 4], [0, 2, 3, 4], [0, 2, 3, 4]), ("Hkv", [2, 2, 2, 4], [2, 0, 3, 4], [2, 0, 3, 4]),
+    ("dv", [2, 2, 2, 4], [2, 2, 3, 4], [2, 2, 3, 0]),
+  ])
+  func nothingToMeasure(size: String, q: [Int], k: [Int], v: [Int]) throws {
+    try withTemporaryFile { path in
+      try writeSafetensors(
+        [("q", q), ("k", k), ("v", v)].map { ($0.0, "F32", $0.1, Data(count: 4 * $0.1.reduce(1, *))) }, to: path)
+      let error = #expect(throws: BenchmarkFileError.self) { try AttentionInput(file: path) }
+      #expect(
+        error?.description.contains("there is nothing to measure where \(size) is 0") == true,
+        "\(String(describing: error))")
+    }
+  }
+
+  @Test(arguments: [
+    ([0x93] + Array("NUMPY\u{1}\u{0}v\u{0}{'descr': '<f4'}".utf8), "it is an .npy file"),
+    (Array("PK\u{3}\u{4}\u{14}\u{0}\u{0}\u{0}\u{8}\u{0}".utf8), "it is a zip archive"),
+  ])
+  func otherFormats(bytes: [UInt8], problem: String) throws {
+    try withTemporaryFile { path in
+      try Data(bytes).write(to: URL(fileURLWithPath: path))
+      let error = #expect(throws: BenchmarkFileError.self) { try AttentionInput(file: path) }
       #expect(error?.exitCode == 65)
+      #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
+      #expect(error?.description.contains("expected a safetensors file with tensors q, k and v") == true)
     }
   }
 
@@ -123,12 +180,12 @@ struct AttentionInputTests {
     }
   }
 
+  private static let shapes = [("q", [2, 2, 2, 4]), ("k", [2, 2, 3, 4]), ("v", [2, 2, 3, 4])]
+
   private func withInput(
     lengths: [Int64]? = nil, mask: (shape: [Int], cells: [Bool])? = nil, _ body: (String) throws -> Void
   ) throws {
-    var tensors = [("q", [2, 2, 2, 4]), ("k", [2, 2, 3, 4]), ("v", [2, 2, 3, 4])].map {
-      ($0.0, "F32", $0.1, Data(count: 4 * $0.1.reduce(1, *)))
-    }
+    var tensors = Self.shapes.map { ($0.0, "F32", $0.1, Data(count: 4 * $0.1.reduce(1, *))) }
     if let lengths {
       tensors.append(("lengths", "I64", [lengths.count], lengths.withUnsafeBytes { Data($0) }))
     }

@@ -53,6 +53,19 @@ struct CaseGrammarTests {
       ])
   }
 
+  @Test(arguments: ["h2q8,9d4", "h2q8, 9d4", "h2q8 ,9d4", "  h2q8 ,\t9d4\n"])
+  func blanksRoundCommas(text: String) throws {
+    #expect(try BenchmarkCase.list(parsing: text, limits: Self.limits).map(\.queryLength) == [8, 9])
+  }
+
+  @Test(
+    "A comma does not separate cases, and the message says what does",
+    arguments: ["h2q8d4,h2q9d4", "h2q8d4, b1", "h2q8d4 ,"])
+  func commasBetweenCases(text: String) {
+    let error = #expect(throws: BenchmarkCaseError.self) { try BenchmarkCase.list(parsing: text, limits: Self.limits) }
+    #expect(error?.description.contains("spaces or semicolons separate cases") == true, "\(String(describing: error))")
+  }
+
   @Test(arguments: ["h2q8d4 h2q9d4", "h2q8d4;h2q9d4", " ; h2q8d4 ;\n h2q9d4;", "h2q8d4\th2q9d4 h2q8k8d4"])
   func separators(text: String) throws {
     let cases = try BenchmarkCase.list(parsing: text, limits: Self.limits)

@@ -101,6 +101,52 @@ struct ReportTests {
     #expect(table[3].contains("naive\\*"))
   }
 
+  @Test func sampledErrorsHaveAFootnote() {
+    var (naive, blas, whole) = (Sample.row("long", path: "naive"), Sample.row("long"), Sample.row("short"))
+    for format in [ReportFormat.table, .markdown] {
+      #expect(!Sample.report([naive, blas, whole]).formatted(as: format).contains("†"))
+    }
+    (naive.errorRows, blas.errorRows) = (20, 20)
+    let lines = Sample.report([naive, blas, whole]).formatted(as: .table).components(separatedBy: "\n")
+    #expect(lines[4].contains("1.0e-07†") && lines[5].contains("1.0e-07†") && !lines[6].contains("†"))
+    #expect(lines.contains("  long naive, blas: 20 of 32 rows"))
+    // The naive path was measured in part, and all rows of that part were looked at.
+    (naive.measuredHeads, naive.errorRows) = (1, 16)
+    let parts = Sample.report([naive, blas]).formatted(as: .table).components(separatedBy: "\n")
+    #expect(parts.contains("  long naive: 1 of 2 heads"))
+    #expect(parts.contains("  long naive: 16 of 32 rows") && parts.contains("  long blas: 20 of 32 rows"))
+    (blas.errorRows, blas.maximumError) = (1, nil)
+    #expect(Sample.report([blas]).formatted(as: .table).contains("not finite†"))
+  }
+
+  @Test(arguments: [
+    ("plain é 🙂 µs ‖x‖", "plain é 🙂 µs ‖x‖"), ("\u{1B}[31mred", "\\u{1b}[31mred"), ("a\nb\tc", "a\\u{a}b\\u{9}c"),
+    ("\u{9B}1m\u{7F}", "\\u{9b}1m\\u{7f}"), ("\u{202E}evil\u{2028}", "\\u{202e}evil\\u{2028}"),
+  ])
+  func printableText(text: String, printable: String) {
+    #expect(text.printable == printable)
+  }
+
+  @Test(arguments: [ReportFormat.table, .markdown, .json, .jsonl])
+  func noFormatSendsControlCharacters(format: ReportFormat) {
+    var report = Sample.report([Sample.row("\u{1B}[2J\u{9B}2J\n")])
+    report.machine.cpu = "a\u{1B}]0;title\u{7}"
+    report.rows[0].measuredHeads = 1
+    report.rows[0].errorRows = 1
+    report.rows[0].path = "\u{8}"
+    let controls = report.formatted(as: format).unicodeScalars.filter {
+      $0.properties.generalCategory == .control && $0 != "\n"
+    }
+    #expect(controls.isEmpty)
+    let comparison = Comparison(of: report, with: Baseline(report), noiseThreshold: 0.1)
+    #expect(comparison.table.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control || $0 == "\n" })
+    #expect(comparison.table.split(separator: "\n").count == 2)
+  }
+
+  @Test func productsAreCalledTilesEverywhere() {
+    #expect(GEMMRow.columns[0].title == "tile" && GEMMRow.keyFields == ["tile"])
+  }
+
   @Test(arguments: [
     (0.0, "0.000"), (123.4, "123"), (99.96, "100"), (12.34, "12.3"), (1.234, "1.23"), (0.01234, "0.012"),
     (1.5e-7, "1.5e-07"), (.infinity, "∞"), (.nan, "NaN"),

@@ -28,6 +28,14 @@ struct StatisticsTests {
     #expect(Statistics([Double](repeating: 1, count: 9) + [1000]).outliers == 0)
   }
 
+  @Test func oneIsAndTwoAre() {
+    let samples = [6.0, 7, 8, 9, 10, 11, 12, 13, 14]
+    let one = outlierWarnings([("case", Statistics(samples + [100])), ("calm", Statistics(samples))])
+    #expect(one == ["case: 1 of 10 samples is far from the median; was the machine busy?"])
+    let two = outlierWarnings([("case", Statistics(samples + [100, 100]))])
+    #expect(two == ["case: 2 of 11 samples are far from the median; was the machine busy?"])
+  }
+
   @Test func scaling() {
     let scaled = Statistics([1, 2, 4]).scaled(by: 10)
     #expect(scaled.median == 20 && scaled.medianAbsoluteDeviation == 10 && scaled.minimum == 10 && scaled.count == 3)

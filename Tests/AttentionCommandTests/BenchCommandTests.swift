@@ -56,6 +56,12 @@ struct BenchCommandTests {
     #expect(rows.count == 1 && rows[0]["speedup_over_naive"] is NSNull)
   }
 
+  @Test func blanksInLists() throws {
+    let (_, rows) = try report(
+      ["bench", "--cases", " h2q8, 9d8 ", "--paths", " naive, blas ", "--repeats", "1", "--format", "json"])
+    #expect(rows.map { $0["path"] as? String } == ["naive", "blas", "naive", "blas"])
+  }
+
   @Test(
     "Errors are within the contract and results repeatable, on every kind of case",
     arguments: [["--threads", "1"], ["--threads", "3"]])
@@ -162,7 +168,8 @@ struct BenchCommandTests {
       #expect(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) is Object)
 
       // A past in which everything took a nanosecond, on another machine, with a row that is gone.
-      var report = try Report<AttentionRow>(file: file)
+      var report = try JSONDecoder().decode(
+        Report<AttentionRow>.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
       for index in report.rows.indices {
         report.rows[index].medianMilliseconds = 1e-6
         report.rows[index].deviationMilliseconds = 0
@@ -170,14 +177,38 @@ struct BenchCommandTests {
       report.rows.append(report.rows[0])
       report.rows[2].name = "b1h1q1k1d1"
       report.machine.kernelSet = "abacus"
+      report.machine.cpu = "\u{1B}[31mred"
+      report.rows[2].path = "\u{1B}[2J"
       try report.formatted(as: .json).write(toFile: file, atomically: true, encoding: .utf8)
+      // One sample has no deviation that could count as noise, however busy the machine is.
       let slower = try AttentionProcess(
-        ["bench", "--cases", "b1h2q16d8 b1h2q9d8", "--repeats", "8", "--baseline", file])
+        ["bench", "--cases", "b1h2q16d8 b1h2q9d8", "--repeats", "1", "--baseline", file])
       #expect(slower.exitCode == 1)
       #expect(slower.output.contains("slower") && slower.output.contains("not in this run"))
       #expect(slower.output.contains("not in the baseline"))
-      #expect(slower.errors.contains("abacus"))
+      #expect(slower.errors.contains("abacus") && slower.errors.contains("\\u{1b}[31mred"))
+      #expect(slower.output.contains("\\u{1b}[2J"))
+      #expect(!(slower.output + slower.errors).contains("\u{1B}"))
       #expect(saved.hasPrefix("{"))
+    }
+  }
+
+  /// Scores of 4e60 overflow float32, and not the reference.
+  @Test func wrongResultsAreSaidAndARegression() throws {
+    try withTemporaryFolder { folder in
+      let (file, saved) = (
+        folder.appendingPathComponent("huge.safetensors").path, folder.appendingPathComponent("s").path
+      )
+      let huge = Tensor(repeating: 1e30, shape: [1, 1, 2, 4])
+      try SafetensorsFile.write([("q", .float32(huge)), ("k", .float32(huge)), ("v", .float32(huge))], to: file)
+      let run = ["bench", "--input", file, "--repeats", "1"]
+      let first = try AttentionProcess(run + ["--save", saved])
+      #expect(first.exitCode == 0 && first.output.contains("not finite"))
+      for path in ["naive", "blas"] {
+        #expect(first.errors.contains("attention: warning: huge \(path): its error against float64 is not finite\n"))
+      }
+      let second = try AttentionProcess(run + ["--baseline", saved, "--noise-threshold", "1000000"])
+      #expect(second.exitCode == 1 && second.output.contains("wrong results"))
     }
   }
 

@@ -16,6 +16,19 @@ struct UsageTests {
     #expect(run.output.contains("OVERVIEW") && run.output.contains("USAGE: attention"))
   }
 
+  /// A default subcommand's options are the options of whoever does not name it.
+  @Test(arguments: [["bench", "--help"], ["help", "bench"]])
+  func helpOfBenchShowsTheOptions(arguments: [String]) throws {
+    let text = try AttentionProcess(arguments).output
+    for option in [
+      "--cases", "--paths", "--input", "--plot", "--threads", "--seed", "--repeats", "--format", "--save", "--baseline",
+      "--noise-threshold",
+    ] {
+      #expect(text.contains("\n  \(option) <"), "\(option)")
+    }
+    #expect(text.contains("USAGE: attention bench [<options>]") && text.components(separatedBy: "--help  ").count == 2)
+  }
+
   @Test func version() throws {
     let run = try AttentionProcess(["--version"])
     #expect(run.exitCode == 0 && run.output.split(separator: ".").count == 3)
@@ -33,6 +46,7 @@ struct UsageTests {
     ["bench", "--threads", "65537"], ["bench", "--threads", "two"], ["bench", "--threads", "99999999999999999999"],
     ["bench", "--seed", "-1"], ["bench", "--seed", "1.5"], ["bench", "--repeats", "0"], ["bench", "--repeats", "x"],
     ["bench", "--format", "xml"], ["bench", "--noise-threshold", "nan"], ["bench", "--noise-threshold", "-0.1"],
+    ["bench", "--paths", "naive, ,blas"], ["bench", "--save", "/tmp/x", "--plot", "/tmp/x"],
     ["bench", "--noise-threshold", "inf"], ["bench", "gemm", "--cases", "h2q8d8"], ["bench", "gemm", "--threads", "0"],
   ]
 
@@ -60,7 +74,8 @@ struct UsageTests {
   static let missingFiles: [([String], Int32)] = [
     (["--input", "/nonexistent"], 66), (["--input", "/"], 66), (["--input", ""], 66),
     (["--baseline", "/nonexistent"], 66), (["--baseline", "/"], 66), (["--save", "/nonexistent/file"], 73),
-    (["--plot", "/nonexistent/file"], 73), (["--save", "/"], 73), (["--plot", ""], 73),
+    (["--save", "/proc/x"], 73), (["--plot", "/proc/x"], 73), (["--plot", "/nonexistent/file"], 73),
+    (["--save", "/"], 73), (["--plot", ""], 73),
   ]
 
   @Test(arguments: missingFiles)
@@ -79,6 +94,14 @@ struct UsageTests {
         #expect(run.exitCode == 65 && run.output.isEmpty && run.errorLines.count == 1, "\(text): \(run.errors)")
       }
     }
+  }
+
+  @Test(
+    "Nothing that is said carries an escape sequence",
+    arguments: [["\u{1B}[31m"], ["bench", "--cases", "h\u{1B}[31m"]])
+  func escapeSequences(arguments: [String]) throws {
+    let run = try AttentionProcess(arguments)
+    #expect(run.exitCode == 64 && !run.errors.contains("\u{1B}") && run.errors.contains("\\u{1b}"), "\(run.errors)")
   }
 
   @Test func aReaderThatLeavesIsNoCrash() throws {

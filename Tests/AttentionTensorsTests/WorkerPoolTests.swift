@@ -5,13 +5,9 @@ import Synchronization
 import Testing
 
 @Suite struct WorkerPoolTests {
-  private static func pool(_ threads: Int) -> WorkerPool {
-    WorkerPool(threadCount: ThreadCount(count: threads, reason: .program))
-  }
-
   @Test(arguments: [1, 2, 3, 8], [0, 1, 2, 7, 1000])
   func everyIndexOnce(_ threads: Int, _ count: Int) {
-    let pool = Self.pool(threads)
+    let pool = WorkerPool(threads: threads)
     for inline in [false, true] {
       let seen = Guarded([Int](repeating: 0, count: count))
       pool.forEach(count, inline: inline) { index in seen.withLock { $0[index] += 1 } }
@@ -21,7 +17,7 @@ import Testing
   }
 
   @Test func nestedCallsRunInPlace() {
-    let pool = Self.pool(3)
+    let pool = WorkerPool(threads: 3)
     let sum = Atomic<Int>(0)
     pool.forEach(10) { outer in
       pool.forEach(10) { inner in sum.wrappingAdd(outer * inner, ordering: .relaxed) }
@@ -33,7 +29,7 @@ import Testing
   /// However many callers there are, no more threads compute than the pool has.
   @Test(arguments: [1, 2, 3])
   func callersShareTheThreads(_ threads: Int) async {
-    let pool = Self.pool(threads)
+    let pool = WorkerPool(threads: threads)
     let tally = Tally()
     await withTaskGroup(of: Void.self) { group in
       for caller in 0..<64 {
@@ -53,41 +49,8 @@ import Testing
   }
 
   @Test func severalThreadsTakePart() {
-    let pool = Self.pool(4)
-    let threads = Guarded(Set<UInt>())
-    // Each index waits for company, for at most two seconds, so that one thread cannot take all of them.
-    let arrived = Atomic<Int>(0)
-    pool.forEach(4) { _ in
-      arrived.wrappingAdd(1, ordering: .sequentiallyConsistent)
-      let deadline = Date().addingTimeInterval(2)
-      while arrived.load(ordering: .sequentiallyConsistent) < 4, Date() < deadline { usleep(100) }
-      let thread = UInt(bitPattern: Thread.current.hash)
-      threads.withLock { _ = $0.insert(thread) }
-    }
-    #expect(threads.withLock(\.count) > 1)
+    let pool = WorkerPool(threads: 4)
+    #expect(pool.meeting(of: 4, atMost: 10) == 4)
     pool.keepAlive()
   }
-}
-
-/// Counts how many threads are at work at once.
-private final class Tally: Sendable {
-  let running = Atomic<Int>(0)
-  let most = Atomic<Int>(0)
-  let total = Atomic<Int>(0)
-
-  func work() {
-    let now = running.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
-    most.max(now, ordering: .sequentiallyConsistent)
-    var x = 1.0
-    for _ in 0..<2_000 { x = x * 1.000001 + 1 }
-    total.wrappingAdd(x > 0 ? 1 : 0, ordering: .relaxed)
-    running.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-  }
-}
-
-/// Pools other than the process's own live as long as the process: their workers wait in them.
-private let pools = Guarded<[WorkerPool]>([])
-
-extension WorkerPool {
-  fileprivate func keepAlive() { pools.withLock { $0.append(self) } }
 }

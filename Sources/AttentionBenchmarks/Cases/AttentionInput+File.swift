@@ -10,7 +10,12 @@ extension AttentionInput {
   public init(file path: String, limits: CaseLimits = .init()) throws(BenchmarkFileError) {
     let name = AttentionInput.name(ofFile: path)
     let file: SafetensorsFile
-    do throws(TensorFileError) { file = try SafetensorsFile(path: path) } catch { throw .tensors(error) }
+    do throws(TensorFileError) {
+      file = try SafetensorsFile(path: path)
+    } catch {
+      guard let format = AttentionInput.otherFormat(of: path) else { throw .tensors(error) }
+      throw .notAnInput(file: path, problem: "it is \(format); expected a safetensors file with tensors q, k and v")
+    }
     func entry(_ name: String, rank: Int) throws(BenchmarkFileError) -> [Int] {
       guard let entry = file.entry(named: name) else {
         throw .notAnInput(file: path, problem: "it has no tensor \(name); expected q, k and v of rank 4")
@@ -23,28 +28,35 @@ extension AttentionInput {
     // Shapes first: nothing is read of a file whose tensors do not fit each other.
     let (q, k, v) = (try entry("q", rank: 4), try entry("k", rank: 4), try entry("v", rank: 4))
     try AttentionInput.check(q, k, v, path: path, limits: limits)
+    if let lengths = file.entry(named: "lengths"), lengths.shape != [q[0]] {
+      throw .notAnInput(file: path, problem: "lengths is \(lengths.shape); expected \([q[0]]), one for each sequence")
+    }
+    let whole = [q[0], q[1], q[2], k[2]]
+    if let mask = file.entry(named: "mask"),
+      mask.shape.count > 4 || !zip(mask.shape, whole.suffix(mask.shape.count)).allSatisfy({ $0 == 1 || $0 == $1 })
+    {
+      throw .notAnInput(file: path, problem: "mask is \(mask.shape); expected a shape that broadcasts to \(whole)")
+    }
     do throws(TensorFileError) {
       self.init(
         name: name, query: try file.tensor(named: "q"), key: try file.tensor(named: "k"),
         value: try file.tensor(named: "v"))
       if file.entry(named: "lengths") != nil { keyLengths = try file.integers(named: "lengths").values }
+      if file.entry(named: "mask") != nil { allowed = try file.booleanTensor(named: "mask") }
     } catch {
       throw .tensors(error)
     }
-    if let keyLengths {
-      let shape = try entry("lengths", rank: 1)
-      guard shape[0] == batch, keyLengths.allSatisfy((0...keyLength).contains) else {
-        throw .notAnInput(
-          file: path, problem: "lengths is \(shape); expected \(batch) integers from 0 to \(keyLength)")
-      }
+    for (index, length) in (keyLengths ?? []).enumerated() where !(0...keyLength).contains(length) {
+      throw .notAnInput(
+        file: path, problem: "lengths[\(index)] is \(length); expected 0 to \(keyLength), as k is \(k)")
     }
-    guard let mask = file.entry(named: "mask") else { return }
-    let whole = [batch, heads, queryLength, keyLength]
-    guard mask.shape.count <= 4, zip(mask.shape, whole.suffix(mask.shape.count)).allSatisfy({ $0 == 1 || $0 == $1 })
-    else {
-      throw .notAnInput(file: path, problem: "mask is \(mask.shape); expected a shape that broadcasts to \(whole)")
-    }
-    do throws(TensorFileError) { allowed = try file.booleanTensor(named: "mask") } catch { throw .tensors(error) }
+  }
+
+  /// What a file is that people take for one of safetensors; nil when it is nothing that is known by its first bytes.
+  private static func otherFormat(of path: String) -> String? {
+    guard let start = try? TextFile.bytes(of: path, upTo: 6) else { return nil }
+    if start.starts(with: [0x93] + Array("NUMPY".utf8)) { return "an .npy file" }
+    return start.starts(with: Array("PK".utf8) + [3, 4]) ? "a zip archive, as .npz and .pt files are" : nil
   }
 
   private static func check(
@@ -55,14 +67,19 @@ extension AttentionInput {
       throw .notAnInput(
         file: path, problem: "\(shapes); expected [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv]")
     }
+    let sizes = [
+      ("B", q[0]), ("Hq", q[1]), ("Lq", q[2]), ("dk", q[3]), ("Hkv", k[1]), ("Lk", k[2]), ("dv", v[3]),
+    ]
+    if let empty = sizes.first(where: { $0.1 == 0 }) {
+      throw .notAnInput(file: path, problem: "\(shapes); there is nothing to measure where \(empty.0) is 0")
+    }
     do throws(BenchmarkCaseError) {
       _ = try BenchmarkCase(
-        batch: q[0], heads: q[1], queryLength: q[2], keyLength: k[2], keyWidth: q[3], keyValueHeads: max(1, k[1]),
+        batch: q[0], heads: q[1], queryLength: q[2], keyLength: k[2], keyWidth: q[3], keyValueHeads: k[1],
         valueWidth: v[3], limits: limits)
     } catch {
       throw .notAnInput(file: path, problem: "\(shapes); \(error)")
     }
-    guard k[1] > 0 else { throw .notAnInput(file: path, problem: "\(shapes); expected at least one kv head") }
   }
 
   /// The input that the repository carries: queries, keys and values of a middle layer of all-MiniLM-L6-v2 over a real

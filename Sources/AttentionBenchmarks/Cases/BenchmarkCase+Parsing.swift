@@ -1,3 +1,5 @@
+import Foundation
+
 extension BenchmarkCase {
   /// Reads one case, without lists or ranges.
   public init(parsing text: String, limits: CaseLimits = .init()) throws(BenchmarkCaseError) {
@@ -11,15 +13,15 @@ extension BenchmarkCase {
   ///     try BenchmarkCase.list(parsing: "b1,8h12q128-512*2d64; h32q512d128-kv8-causal")
   ///
   /// `128,512` is a list, `128-1024*2` counts 128, 256, 512, 1024, `64-256+64` counts 64, 128, 192, 256, and `1-4`
-  /// counts by one. The first size named changes slowest. A case that comes twice is kept once. All cases have to fit
-  /// into memory together.
+  /// counts by one; blanks may stand round a comma. The first size named changes slowest. A case that comes twice is kept
+  /// once. All cases have to fit into memory together.
   public static func list(
     parsing text: String, limits: CaseLimits = .init()
   ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
     var cases: [BenchmarkCase] = []
     var known: Set<BenchmarkCase> = []
-    for word in text.split(whereSeparator: { $0.isWhitespace || $0 == ";" }) {
-      for one in try expand(String(word), limits: limits) where known.insert(one).inserted {
+    for word in words(of: text) {
+      for one in try expand(word, limits: limits) where known.insert(one).inserted {
         cases.append(one)
         guard cases.count <= limits.cases else { throw .tooMany(limit: limits.cases) }
       }
@@ -31,6 +33,15 @@ extension BenchmarkCase {
       guard remaining >= 0 else { throw .tooLargeTogether(cases: cases.count, limit: limits.memory) }
     }
     return cases
+  }
+
+  /// What stands between spaces and semicolons, where spaces beside a comma separate nothing.
+  private static func words(of text: String) -> [String] {
+    text.split(separator: ";").flatMap { part in
+      part.split(separator: ",", omittingEmptySubsequences: false)
+        .map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.joined(separator: ",")
+        .split(whereSeparator: \.isWhitespace).map(String.init)
+    }
   }
 
   /// The sizes that are letters, and the suffixes that carry numbers; `-causal` carries none.
@@ -57,7 +68,7 @@ extension BenchmarkCase {
       }
       guard suffixNames.contains(name) else {
         throw scanner.expected(
-          "one of the suffixes -causal, -window, -kv, -v, -softcap", before: name.utf8.count + 1)
+          "one of the suffixes -causal, -window, -kv, -v, -softcap", ahead: -name.utf8.count - 1)
       }
       try add("-\(name)", shown: "-\(name)", try scanner.numbers(of: "-\(name)", limit: limits.cases))
     }

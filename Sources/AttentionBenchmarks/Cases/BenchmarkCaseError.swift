@@ -54,13 +54,6 @@ extension BenchmarkCaseError: CustomStringConvertible {
 
 /// User's text for a message: on one line, and not longer than 80 characters.
 func quoted(_ text: String) -> String {
-  var result = "'"
-  for scalar in text.unicodeScalars.prefix(80) {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate:
-      result += "\\u{\(String(scalar.value, radix: 16))}"
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result + (text.unicodeScalars.count > 80 ? "…'" : "'")
+  let start = String(text.unicodeScalars.prefix(80))
+  return "'\(start.printable)\(text.unicodeScalars.count > 80 ? "…" : "")'"
 }

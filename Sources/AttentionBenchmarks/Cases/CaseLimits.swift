@@ -1,5 +1,3 @@
-import Foundation
-
 /// What a case may take at the most.
 public struct CaseLimits: Sendable, Equatable {
   /// The bytes that one case may take.
@@ -10,12 +8,12 @@ public struct CaseLimits: Sendable, Equatable {
   /// The largest size in a case: OpenBLAS counts in 32 bits.
   public static let largestSize = Int(Int32.max)
 
-  /// Creates limits: 75% of the physical memory and 1,000 cases unless given.
+  /// Creates limits: ``defaultMemory`` and 1,000 cases unless given.
   public init(memory: Int = CaseLimits.defaultMemory, cases: Int = 1_000) {
     self.memory = memory
     self.cases = cases
   }
 
-  /// 75% of the physical memory.
-  public static let defaultMemory = Int(clamping: ProcessInfo.processInfo.physicalMemory / 4 * 3)
+  /// 75% of the physical memory, or of what the process's cgroup grants where that is less.
+  public static let defaultMemory = MemoryLimit.current() / 4 * 3
 }

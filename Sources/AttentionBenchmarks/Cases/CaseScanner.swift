@@ -49,6 +49,9 @@ struct CaseScanner {
     var values: [Int] = []
     repeat {
       let start = position
+      guard values.isEmpty || hasDigit() else {
+        throw expected("another number for \(field) (spaces or semicolons separate cases)")
+      }
       let first = try number(of: field)
       guard next == UInt8(ascii: "-"), hasDigit(ahead: 1) else {
         values.append(first)
@@ -73,9 +76,9 @@ struct CaseScanner {
     return values
   }
 
-  /// The error that something else was expected at the cursor.
-  func expected(_ what: String, before steps: Int = 0) -> BenchmarkCaseError {
-    let start = position - steps
+  /// The error that something else was expected at a distance from the cursor.
+  func expected(_ what: String, ahead distance: Int = 0) -> BenchmarkCaseError {
+    let start = position + distance
     let rest = String(decoding: bytes[start...], as: UTF8.self)
     return .syntax(
       text: text, at: String(decoding: bytes[..<start], as: UTF8.self).count + 1, expected: what,

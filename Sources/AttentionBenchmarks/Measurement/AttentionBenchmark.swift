@@ -75,7 +75,8 @@ public struct AttentionBenchmark: Sendable {
         statistics[index], naiveMedian: twin.map { statistics[$0].median }, gemmPeak: measured.gemmPeak)
     }
     return MeasuredReport(
-      report: Report(machine: machine, rows: rows), warnings: outlierWarnings(zip(rows.map(\.key), statistics)))
+      report: Report(machine: machine, rows: rows),
+      warnings: faultWarnings(rows) + outlierWarnings(zip(rows.map(\.key), statistics)))
   }
 
   /// Chooses how much to run, and checks its results: that warms it up, too.
@@ -111,9 +112,15 @@ public struct MeasuredReport<Row: ReportRow>: Sendable {
   public let warnings: [String]
 }
 
+/// Says which results are wrong, however fast they were.
+package func faultWarnings(_ rows: [some ReportRow]) -> [String] {
+  rows.flatMap { row in row.faults.map { "\(row.key): \($0)" } }
+}
+
 /// Says which measurements were disturbed.
-func outlierWarnings(_ measured: some Sequence<(String, Statistics)>) -> [String] {
+package func outlierWarnings(_ measured: some Sequence<(String, Statistics)>) -> [String] {
   measured.filter { $0.1.outliers > 0 }.map { name, statistics in
-    "\(name): \(statistics.outliers) of \(statistics.count) samples are far from the median; was the machine busy?"
+    "\(name): \(statistics.outliers) of \(statistics.count) samples \(statistics.outliers == 1 ? "is" : "are") far from "
+      + "the median; was the machine busy?"
   }
 }

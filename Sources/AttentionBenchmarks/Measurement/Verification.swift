@@ -4,25 +4,30 @@ import Attention
 package struct Verification: Sendable {
   /// The largest distance from the float64 reference over the rows looked at; infinite where one has a NaN and the
   /// other has none.
-  let maximumError: Double
+  package let maximumError: Double
   /// The rows looked at: all, or a seeded sample.
-  let rows: Int
+  package let rows: Int
   /// Whether two runs and one on a single thread gave the same bits.
-  let isRepeatable: Bool
+  package let isRepeatable: Bool
 
   init(_ input: AttentionInput, path: AttentionPath, seed: UInt64) {
-    let output = input.run(path)
-    let again = input.run(path)
+    self.init(input, seed: seed) { input.run(path) }
+  }
+
+  /// - Parameter run: computes the input.
+  package init(_ input: AttentionInput, seed: UInt64, run: () -> Tensor) {
+    let output = run()
+    let again = run()
     let threads = Engine.threadCount.count
     Engine.setThreadCount(1)
-    let alone = input.run(path)
+    let alone = run()
     Engine.setThreadCount(threads)
     isRepeatable = Verification.haveSameBits(output, again) && Verification.haveSameBits(output, alone)
     (maximumError, rows) = Verification.error(of: output, input, seed: seed)
   }
 
   /// Bits, not values: a NaN equals itself, and −0 differs from 0.
-  private static func haveSameBits(_ left: Tensor, _ right: Tensor) -> Bool {
+  package static func haveSameBits(_ left: Tensor, _ right: Tensor) -> Bool {
     left.withUnsafeBufferPointer { a in
       right.withUnsafeBufferPointer { b in a.elementsEqual(b) { $0.bitPattern == $1.bitPattern } }
     }

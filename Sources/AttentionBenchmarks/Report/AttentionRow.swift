@@ -122,8 +122,20 @@ public struct AttentionRow: ReportRow, Equatable {
   /// Case and path.
   public var key: String { "\(name) \(path)" }
 
+  /// Case and path.
+  public static let keyFields = [CodingKeys.name, .path].map(\.rawValue)
+
   /// Whether the time was scaled up from a part of the case.
   public var isScaled: Bool { measuredHeads < batch * heads || measuredQueries < queryLength }
+
+  /// Whether the error was sought in fewer rows of the output than the case has.
+  public var isErrorSampled: Bool { errorRows < batch * heads * queryLength }
+
+  /// That results differ from run to run, and that they are not finite where they should be.
+  public var faults: [String] {
+    (isRepeatable ? [] : ["two runs, or one on a single thread, gave different bits"])
+      + (maximumError == nil ? ["its error against float64 is not finite"] : [])
+  }
 }
 
 extension AttentionRow {
@@ -139,18 +151,36 @@ extension AttentionRow {
     TableColumn("useful GFLOP") { Decimals.short($0.usefulGFLOP) },
     TableColumn("executed") { Decimals.short($0.executedGFLOP) },
     TableColumn("scratch") { Decimals.bytes($0.scratchBytes) },
-    TableColumn("max error") { row in row.maximumError.map { Decimals.short($0) } ?? "not finite" },
+    TableColumn("max error") { row in
+      (row.maximumError.map { Decimals.short($0) } ?? "not finite") + (row.isErrorSampled ? "†" : "")
+    },
     TableColumn("repeatable") { $0.isRepeatable ? "yes" : "NO" },
   ]
 
-  /// What was measured in part.
+  /// What was measured in part, and which errors were sought in a part.
   public static func footnotes(_ rows: [AttentionRow]) -> [String] {
-    let scaled = rows.filter(\.isScaled)
-    guard !scaled.isEmpty else { return [] }
-    return ["* measured on a part of the case, time and GFLOP/s scaled up by the useful work:"]
-      + scaled.map {
-        let queries = $0.measuredQueries < $0.queryLength ? ", \($0.measuredQueries) of \($0.queryLength) queries" : ""
-        return "  \($0.key): \($0.measuredHeads) of \($0.batch * $0.heads) heads\(queries)"
+    let scaled = rows.filter(\.isScaled).map {
+      let queries = $0.measuredQueries < $0.queryLength ? ", \($0.measuredQueries) of \($0.queryLength) queries" : ""
+      return "  \($0.key): \($0.measuredHeads) of \($0.batch * $0.heads) heads\(queries)"
+    }
+    var notes: [String] = []
+    if !scaled.isEmpty {
+      notes = ["* measured on a part of the case, time and GFLOP/s scaled up by the useful work:"] + scaled
+    }
+    // Paths that looked at equally many rows of a case share a line.
+    var paths: [String: [String]] = [:]
+    var sampled: [(name: String, rows: String)] = []
+    for row in rows where row.isErrorSampled {
+      let share = "\(row.errorRows) of \(row.batch * row.heads * row.queryLength) rows"
+      if paths["\(row.name) \(share)", default: []].isEmpty { sampled.append((row.name, share)) }
+      paths["\(row.name) \(share)", default: []].append(row.path)
+    }
+    if !sampled.isEmpty {
+      notes.append("† the largest error over a part of the output's rows, drawn by the seed:")
+      notes += sampled.map {
+        "  \($0.name) \(paths["\($0.name) \($0.rows)", default: []].joined(separator: ", ")): \($0.rows)"
       }
+    }
+    return notes
   }
 }

@@ -1,109 +1,41 @@
 import Foundation
 
-/// Two reports compared, row by row.
-public struct Comparison: Sendable, Equatable {
-  /// What a row's time came to against the baseline's.
-  public enum Verdict: String, Sendable, CaseIterable {
-    /// Slower beyond the noise: a regression.
-    case slower
-    /// Faster beyond the noise.
-    case faster
-    /// No more different than noise is.
-    case same
-    /// Only the new report has the row.
-    case missingInBaseline = "not in the baseline"
-    /// Only the baseline has the row.
-    case missingInRun = "not in this run"
-  }
-
-  /// One row's outcome.
-  public struct Change: Sendable, Equatable {
-    /// The row's key, such as case and path.
+/// What a comparison needs of an earlier report, and no more: one that was saved before some keys existed will do.
+public struct Baseline<Row: ReportRow>: Sendable {
+  /// What it needs of one row.
+  public struct Entry: Sendable, Equatable {
+    /// What tells rows apart, such as case and path.
     public let key: String
-    /// The baseline's median in milliseconds.
-    public let before: Double?
-    /// The new median in milliseconds.
-    public let after: Double?
-    /// What it comes to.
-    public let verdict: Verdict
+    /// The median time, in milliseconds.
+    public let medianMilliseconds: Double
+    /// The median absolute deviation of the time, in milliseconds.
+    public let deviationMilliseconds: Double
+  }
 
-    /// The growth of the median: 0.25 is a quarter slower.
-    public var growth: Double? {
-      guard let before, let after, before > 0 else { return nil }
-      return after / before - 1
+  /// The machine.
+  public let machine: MachineIdentity
+  /// The rows.
+  public let entries: [Entry]
+
+  /// Takes what is needed out of a report.
+  public init(_ report: Report<Row>) {
+    machine = report.machine.identity
+    entries = report.rows.map {
+      Entry(key: $0.key, medianMilliseconds: $0.medianMilliseconds, deviationMilliseconds: $0.deviationMilliseconds)
     }
   }
 
-  /// The rows of the run in their order, then those that only the baseline has.
-  public let changes: [Change]
-  /// What makes the two incomparable: another processor, thread count, kernel set …
-  public let warnings: [String]
-
-  /// Whether a row became slower beyond the noise.
-  public var hasRegression: Bool { changes.contains { $0.verdict == .slower } }
-
-  /// Whether any row is in both.
-  public var comparesSomething: Bool { changes.contains { $0.before != nil && $0.after != nil } }
-
-  /// Compares a run with a baseline.
-  ///
-  /// A median is slower or faster when it differs by more than `noiseThreshold` of the baseline's, and by more than
-  /// three median absolute deviations of either report.
-  public init<Row: ReportRow>(of run: Report<Row>, with baseline: Report<Row>, noiseThreshold: Double) {
-    let before = Dictionary(baseline.rows.map { ($0.key, $0) }) { first, _ in first }
-    let known = Set(run.rows.map(\.key))
-    let compared = run.rows.map { row in
-      guard let old = before[row.key] else {
-        return Change(key: row.key, before: nil, after: row.medianMilliseconds, verdict: .missingInBaseline)
-      }
-      return Change(
-        key: row.key, before: old.medianMilliseconds, after: row.medianMilliseconds,
-        verdict: Comparison.verdict(row, old, noiseThreshold))
-    }
-    let gone = baseline.rows.filter { !known.contains($0.key) }.map {
-      Change(key: $0.key, before: $0.medianMilliseconds, after: nil, verdict: .missingInRun)
-    }
-    changes = compared + gone
-    warnings = run.machine.differences(from: baseline.machine).map {
-      "the baseline was measured on something else: \($0)"
-    }
-  }
-
-  private static func verdict<Row: ReportRow>(_ new: Row, _ old: Row, _ noiseThreshold: Double) -> Verdict {
-    let difference = new.medianMilliseconds - old.medianMilliseconds
-    let noise = max(
-      noiseThreshold * old.medianMilliseconds, 3 * max(new.deviationMilliseconds, old.deviationMilliseconds))
-    return difference > noise ? .slower : difference < -noise ? .faster : .same
-  }
-
-  /// The comparison as lines of a table.
-  public var table: String {
-    let header = ["against the baseline", "before ms", "now ms", "change", "verdict"]
-    let cells = changes.map { change in
-      [
-        change.key, change.before.map { Decimals.fixed($0, 3) } ?? "–",
-        change.after.map { Decimals.fixed($0, 3) } ?? "–",
-        change.growth.map { ($0 >= 0 ? "+" : "-") + Decimals.fixed(abs(100 * $0), 1) + "%" } ?? "–",
-        change.verdict.rawValue,
-      ]
-    }
-    let grid = TextGrid([header] + cells, isText: [true, false, false, false, true])
-    return grid.lines.map { $0 + "\n" }.joined()
-  }
-}
-
-extension Report {
   /// Reads a report that was saved as JSON.
   public init(file path: String) throws(BenchmarkFileError) {
     let bytes = try TextFile.bytes(of: path)
     do {
-      self = try JSONDecoder().decode(Report<Row>.self, from: Data(bytes))
+      self = try JSONDecoder().decode(Baseline<Row>.self, from: Data(bytes))
     } catch let error as DecodingError {
-      throw .notAReport(file: path, problem: Report.summary(of: error))
+      throw .notAReport(file: path, problem: Baseline.summary(of: error))
     } catch {
       throw .notAReport(file: path, problem: "it is not JSON")
     }
-    guard rows.allSatisfy({ $0.medianMilliseconds > 0 && $0.deviationMilliseconds >= 0 }) else {
+    guard entries.allSatisfy({ $0.medianMilliseconds > 0 && $0.deviationMilliseconds >= 0 }) else {
       throw .notAReport(file: path, problem: "a row's median_ms is not positive or its mad_ms is negative")
     }
   }
@@ -111,7 +43,8 @@ extension Report {
   /// One line on what the decoder stumbled over.
   private static func summary(of error: DecodingError) -> String {
     func place(_ path: [any CodingKey]) -> String {
-      path.isEmpty ? "" : " at " + path.map(\.stringValue).joined(separator: ".")
+      let names = path.map { key in key.intValue.map { "#\($0 + 1)" } ?? key.stringValue }
+      return names.isEmpty ? "" : " in \(names.joined(separator: " "))"
     }
     switch error {
     case .keyNotFound(let key, let context): return "the key \(key.stringValue) is missing\(place(context.codingPath))"
@@ -119,5 +52,30 @@ extension Report {
       return "a value of another type was expected\(place(context.codingPath))"
     default: return "it is not JSON"
     }
+  }
+}
+
+extension Baseline: Decodable {
+  private enum CodingKeys: String, CodingKey {
+    case machine
+    case entries = "rows"
+  }
+}
+
+extension Baseline.Entry: Decodable {
+  private struct Field: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  /// Reads the keys that are needed, whichever others there are.
+  public init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Field.self)
+    key = try Row.keyFields.map { try fields.decode(String.self, forKey: Field(stringValue: $0)) }
+      .joined(separator: " ")
+    medianMilliseconds = try fields.decode(Double.self, forKey: Field(stringValue: "median_ms"))
+    deviationMilliseconds = try fields.decode(Double.self, forKey: Field(stringValue: "mad_ms"))
   }
 }

@@ -63,9 +63,15 @@ public struct GEMMRow: ReportRow, Equatable {
   /// The tile's name.
   public var key: String { tile }
 
+  /// The tile.
+  public static let keyFields = [CodingKeys.tile.rawValue]
+
+  /// None: the products are timed, not checked.
+  public var faults: [String] { [] }
+
   /// The columns of the table.
   public static let columns: [TableColumn<GEMMRow>] = [
-    TableColumn("product", isText: true) { $0.tile },
+    TableColumn("tile", isText: true) { $0.tile },
     TableColumn("median µs") { Decimals.short($0.medianMilliseconds * 1e3) },
     TableColumn("± MAD") { Decimals.short($0.deviationMilliseconds * 1e3) },
     TableColumn("GFLOP/s") { Decimals.short($0.gflops) },

@@ -104,8 +104,33 @@ public struct MachineReport: ReportRecord, Equatable {
     return [about.joined(separator: ", "), measured.joined(separator: ", ")]
   }
 
-  /// What differs from another machine that makes times incomparable, one phrase each.
-  public func differences(from other: MachineReport) -> [String] {
+  /// What a comparison with another report looks at.
+  public var identity: MachineIdentity {
+    MachineIdentity(
+      cpu: cpu, threads: threads, kernelSet: kernelSet, blasVersion: blasVersion, blasCore: blasCore,
+      blasThreading: blasThreading)
+  }
+}
+
+/// What times depend on most: where it differs they are incomparable.
+public struct MachineIdentity: Sendable, Equatable, Decodable {
+  let cpu: String
+  let threads: Int
+  let kernelSet: String
+  let blasVersion: String
+  let blasCore: String
+  let blasThreading: String
+
+  private enum CodingKeys: String, CodingKey {
+    case cpu, threads
+    case kernelSet = "kernel_set"
+    case blasVersion = "blas_version"
+    case blasCore = "blas_core"
+    case blasThreading = "blas_threading"
+  }
+
+  /// What differs from another machine, one phrase each.
+  public func differences(from other: MachineIdentity) -> [String] {
     let pairs = [
       ("processor", cpu, other.cpu), ("threads", "\(threads)", "\(other.threads)"),
       ("kernel set", kernelSet, other.kernelSet), ("OpenBLAS version", blasVersion, other.blasVersion),

@@ -62,7 +62,7 @@ extension Report {
   private var table: String {
     let cells = [Row.columns.map(\.title)] + rows.map { row in Row.columns.map { $0.cell(row) } }
     let grid = TextGrid(cells, isText: Row.columns.map(\.isText))
-    return (machine.summary + [""] + grid.lines + notes).map { $0 + "\n" }.joined()
+    return (machine.summary.map(\.printable) + [""] + grid.lines + notes).map { $0 + "\n" }.joined()
   }
 
   private var markdown: String {
@@ -77,20 +77,21 @@ extension Report {
 
   private var notes: [String] {
     let notes = Row.footnotes(rows)
-    return notes.isEmpty ? [] : [""] + notes
+    return notes.isEmpty ? [] : [""] + notes.map(\.printable)
   }
 
-  /// Text without the characters that Markdown reads as marks inside a cell.
+  /// Text on one line, without the characters that Markdown reads as marks inside a cell.
   private static func escaped(_ text: String) -> String {
-    text.reduce(into: "") { $0 += "|*_`<>[]\\".contains($1) ? "\\\($1)" : String($1) }
+    text.printable.reduce(into: "") { $0 += "|*_`<>[]\\".contains($1) ? "\\\($1)" : String($1) }
   }
 }
 
-/// Cells in columns of equal width.
+/// Cells in columns of equal width, fit for a terminal.
 struct TextGrid {
   let lines: [String]
 
   init(_ cells: [[String]], isText: [Bool]) {
+    let cells = cells.map { $0.map(\.printable) }
     let widths = isText.indices.map { column in cells.map { $0[column].count }.max() ?? 0 }
     lines = cells.map { row in
       let padded = row.indices.map { column in

@@ -45,7 +45,7 @@ public enum ReportValue: Sendable, Equatable {
       switch scalar {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7F || (0x2028...0x2029).contains(scalar.value):
+      case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}"..."\u{2029}":
         let digits = String(scalar.value, radix: 16)
         result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       default: result.unicodeScalars.append(scalar)
@@ -74,10 +74,14 @@ public protocol ReportRow: ReportRecord {
   static var columns: [TableColumn<Self>] { get }
   /// What tells rows apart, for a comparison with a baseline: such as case and path.
   var key: String { get }
+  /// The fields that ``key`` is made of, with a space between them.
+  static var keyFields: [String] { get }
   /// The median time, in milliseconds.
   var medianMilliseconds: Double { get }
   /// The median absolute deviation of the time, in milliseconds.
   var deviationMilliseconds: Double { get }
+  /// What is wrong with the row's results, one phrase each, or none.
+  var faults: [String] { get }
   /// Sentences below the table that some of the rows call for.
   static func footnotes(_ rows: [Self]) -> [String]
 }

@@ -34,7 +34,8 @@ public enum TextFile {
     return nil
   }
 
-  /// Throws if a file of this name could not be written, without touching it: before a long run, not after it.
+  /// Throws if a file of this name could not be written: before a long run, not after it. A file that is there is left
+  /// as it is, and none is left behind that was not.
   public static func checkWritable(_ path: String) throws(BenchmarkFileError) {
     guard !path.isEmpty else { throw .uncreatable(file: path, problem: "the path is empty") }
     var status = stat()
@@ -43,13 +44,26 @@ public enum TextFile {
       guard access(path, W_OK) == 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
       return
     }
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    guard access(folder, W_OK | X_OK) == 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+    // Only creating it tells: root has permission in /proc, too. A link that leads nowhere has its target created.
+    let isLink = lstat(path, &status) == 0
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (isLink ? 0 : O_EXCL), 0o644)
+    guard descriptor >= 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+    close(descriptor)
+    guard let target = realpath(path, nil) else { return }
+    unlink(target)
+    free(target)
   }
 
   /// The bytes of a regular file of at most 64 MiB.
   public static func bytes(of path: String) throws(BenchmarkFileError) -> [UInt8] {
     let limit = 64 << 20
+    let bytes = try bytes(of: path, upTo: limit + 1)
+    guard bytes.count <= limit else { throw .notAReport(file: path, problem: "it has more than \(limit) bytes") }
+    return bytes
+  }
+
+  /// The first bytes of a regular file, `count` of them if it has as many.
+  static func bytes(of path: String, upTo count: Int) throws(BenchmarkFileError) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw .unreadable(file: path, problem: systemMessage()) }
     defer { close(descriptor) }
@@ -59,14 +73,14 @@ public enum TextFile {
     }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)
-    while bytes.count <= limit {
-      let count = read(descriptor, &chunk, chunk.count)
-      if count < 0 && errno == EINTR { continue }
-      guard count >= 0 else { throw .unreadable(file: path, problem: systemMessage()) }
-      if count == 0 { return bytes }
-      bytes += chunk[..<count]
+    while bytes.count < count {
+      let got = read(descriptor, &chunk, min(chunk.count, count - bytes.count))
+      if got < 0 && errno == EINTR { continue }
+      guard got >= 0 else { throw .unreadable(file: path, problem: systemMessage()) }
+      if got == 0 { break }
+      bytes += chunk[..<got]
     }
-    throw .notAReport(file: path, problem: "it has more than \(limit) bytes")
+    return bytes
   }
 
   private static func systemMessage() -> String { String(cString: strerror(errno)) }

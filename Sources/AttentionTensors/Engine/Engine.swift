@@ -5,6 +5,15 @@
 #endif
 
 /// The state that the whole process shares: the threads, the kernels, and OpenBLAS.
+///
+/// The engine starts its threads at the first call that can use them, and keeps them. When the system refuses some, it
+/// computes on those that it has, and ``warnings`` says so.
+///
+/// **Signals.** The engine's threads block all signals but faults (`SIGSEGV`, `SIGILL` and their like), so a host
+/// program's handlers run on the host's own threads; those keep their signal masks, also while they compute in a call.
+///
+/// **`fork()`.** The engine's threads do not exist in the child, and what they held at that moment (locks, their share
+/// of the thread count) never comes back there. A child may call `exec`; a call into the engine may wait forever.
 public enum Engine {
   /// The threads that compute, and what decided their number.
   ///
@@ -13,6 +22,9 @@ public enum Engine {
   public static var threadCount: ThreadCount { WorkerPool.shared.threadCount }
 
   /// Sets the number of threads that compute, for all callers in the process. Results do not depend on it.
+  ///
+  /// Threads that the system has refused are asked for again. Calls that are under way follow between two pieces of
+  /// their work.
   ///
   /// - Precondition: `count` is at least 1 and at most 64, or what OpenBLAS was built for.
   public static func setThreadCount(_ count: Int) {
@@ -24,7 +36,7 @@ public enum Engine {
 
   /// What in the environment could not be followed, or would make the figures wrong: one sentence each, or none.
   public static var warnings: [String] {
-    var warnings = [startThreads.warning, KernelSet.warning].compactMap(\.self)
+    var warnings = [startThreads.warning, WorkerPool.shared.warning, KernelSet.warning].compactMap(\.self)
     if !OpenBLAS.answersForCBLAS {
       warnings.append(
         "cblas_sgemm comes from \(OpenBLAS.libraryPath ?? "an unknown file"), which is not the OpenBLAS that is loaded; "

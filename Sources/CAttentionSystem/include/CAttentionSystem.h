@@ -16,7 +16,7 @@ void *_Nullable attention_symbol_address(const char *_Nonnull symbol);
 int attention_affinity_count(void);
 
 /// Runs body(context) on a new detached thread of this name (at most 15 characters count, for debuggers and
-/// profilers). Answers 0, or the error number.
+/// profilers). The thread blocks all signals but faults (SIGSEGV and its like). Answers 0, or the error number.
 int attention_start_thread(const char *_Nonnull name, void (*_Nonnull body)(void *_Nonnull), void *_Nonnull context);
 
 /// Tells the processor that this thread waits in a loop.
