@@ -91,8 +91,8 @@ public struct AttentionMask: Sendable {
 
   /// A query may attend to a key where the closure says so.
   ///
-  /// The closure is called at most once for each pair of positions (shared by heads and sequences) and its answers
-  /// are kept as bytes: O(Lq · Lk) calls and bytes.
+  /// In each call of attention and each plan, the closure is called once for each pair of positions (shared by heads and
+  /// sequences) and its answers are kept as bytes: O(Lq · Lk) calls and bytes. For many calls, make a `BooleanTensor`.
   public static func predicate(_ isAllowed: @escaping @Sendable (_ query: Int, _ key: Int) -> Bool) -> AttentionMask {
     AttentionMask(conditions: [.predicate(isAllowed)])
   }
@@ -110,8 +110,11 @@ public struct AttentionMask: Sendable {
   /// - Parameters:
   ///   - slopes: one for each query head.
   ///   - alignment: where the distance is 0.
+  ///
+  /// - Precondition: every slope is finite.
   public static func linearBias(slopes: [Float], alignment: Alignment) -> AttentionMask {
-    AttentionMask(conditions: [.linearBias(slopes: slopes, alignment)])
+    require(slopes.allSatisfy(\.isFinite), "AttentionMask: linear-bias slopes \(slopes) are not all finite")
+    return AttentionMask(conditions: [.linearBias(slopes: slopes, alignment)])
   }
 
   /// The slopes that ALiBi's authors use for a number of heads: powers of 2^(−8/n) for n heads, a power of two; for

@@ -7,6 +7,9 @@ public enum AttentionPath: String, Sendable, CaseIterable {
   /// The formula as a reader would write it: plain loops over float32. The twin that the others are checked against.
   case naive
   /// `cblas_sgemm` for Q·Kᵀ and for weights·V, whole rows of scores in between.
+  ///
+  /// Bits do not depend on threads, callers, or other sequences of the batch. Fewer queries or keys of the same sequence
+  /// (a prefix, chunks, one query at a time) agree with the whole within the tolerance only.
   case blas
   /// Tiles of scores with a running softmax; no score matrix in memory.
   case fused

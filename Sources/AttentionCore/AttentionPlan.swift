@@ -6,7 +6,9 @@ public struct AttentionPlan: Sendable {
   public let path: AttentionPath
   /// Why this one.
   public let reason: String
-  /// The bytes of working memory at the most, over all threads, beside inputs and results.
+  /// The bytes of working memory at the most, over all threads, beside inputs and results; a predicate's cells are among
+  /// them. Blocks come in size classes, which can add a quarter; values that are not finite behind a mask take one more
+  /// copy of a head's values on each thread.
   public let scratchBytes: Int
   /// Floating-point operations of the two products over the keys that queries may attend to: 2 · (dk + dv) for each
   /// visible cell of the score matrix.
@@ -30,21 +32,23 @@ public struct AttentionPlan: Sendable {
     let geometry = MaskGeometry(
       mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
     (path, reason) = AttentionPlan.choose(options.path, shape: shape)
-    var visible = 0
-    for sequence in 0..<shape.sequenceCount {
-      for head in 0..<shape.heads { visible += geometry.visibleCells(sequence: sequence, head: head) }
+    guard !shape.isEmpty else {
+      (usefulOperations, executedOperations, scratchBytes) = (0, 0, geometry.predicateBytes)
+      return
     }
+    let visible = (0..<shape.sequenceCount).reduce(0) { $0 + geometry.visibleCells(sequence: $1) }
     let operationsPerCell = 2 * Double(shape.keyWidth + shape.valueWidth)
     usefulOperations = operationsPerCell * Double(visible)
     switch path {
-    case .naive, .automatic:
+    case .naive:
       executedOperations = usefulOperations
       // A row of scores, of weights and of flags on each thread.
-      scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9
+      scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9 + geometry.predicateBytes
     case .fused:
-      executedOperations = usefulOperations
-      scratchBytes = 0
-    case .blas:
+      let cost = FusedCost(shape, geometry)
+      executedOperations = operationsPerCell * Double(cost.cells)
+      scratchBytes = cost.bytes + geometry.predicateBytes
+    case .blas, .automatic:
       var cells = 0
       var largest = 0
       for block in ScoreBlock.all(shape) {
@@ -54,7 +58,7 @@ public struct AttentionPlan: Sendable {
       }
       executedOperations = operationsPerCell * Double(cells)
       largest += MatrixProduct.panelScalars(inner: shape.keyWidth)
-      scratchBytes = Engine.threadCount.count * largest * MemoryLayout<Float>.stride
+      scratchBytes = Engine.threadCount.count * largest * MemoryLayout<Float>.stride + geometry.predicateBytes
     }
   }
 
@@ -62,7 +66,7 @@ public struct AttentionPlan: Sendable {
   static func choose(_ path: AttentionPath, shape: AttentionShape) -> (path: AttentionPath, reason: String) {
     switch path {
     case .naive, .blas, .fused: (path, "asked for")
-    case .automatic: (.blas, "OpenBLAS carries the products at every size that was measured")
+    case .automatic: (.fused, "no path was measured to be faster at any size")
     }
   }
 }

@@ -15,8 +15,9 @@ struct AttentionProblem: @unchecked Sendable {
 
     /// `[B, H, L, width]`: heads apart, rows of a head together.
     static func separateHeads(sequences: Int, heads: Int, length: Int, width: Int) -> Strides {
+      // Of empty tensors, extents whose product overflows are legal, and nothing is read.
       Strides(
-        sequences: (0..<sequences).map { $0 * heads * length * width }, head: length * width, row: width)
+        sequences: (0..<sequences).map { $0 &* heads &* length &* width }, head: length &* width, row: width)
     }
 
     /// `[tokens, heads · width]`: rows of a sequence together, heads side by side.
@@ -102,6 +103,9 @@ struct AttentionShape: Sendable {
 
   /// The kv head that a query head attends to.
   func keyValueHead(of head: Int) -> Int { head / group }
+
+  /// Whether there is no query.
+  var isEmpty: Bool { queryLengths.allSatisfy { $0 == 0 } }
 
   var sequenceCount: Int { queryLengths.count }
 

@@ -45,6 +45,8 @@ struct MaskGeometry: @unchecked Sendable {
   private(set) var allowed: [Dense<UInt8>] = []
   private(set) var biases: [Dense<Float>] = []
   private(set) var linearBiases: [LinearBias] = []
+  /// The memory that the cells of predicates take.
+  private(set) var predicateBytes = 0
   private var owners: [any Sendable] = []
 
   /// - Precondition: every condition of the mask fits the lengths and heads.
@@ -75,8 +77,8 @@ struct MaskGeometry: @unchecked Sendable {
       owners.append(cells)
       allowed.append(axes.dense(cells.bytes, shape: cells.shape, name: "allowed"))
     case .predicate(let isAllowed):
-      let cells = (0..<axes.queries).flatMap { query in (0..<axes.keys).map { isAllowed(query, $0) } }
-      add(.allowed(BooleanTensor(cells, shape: [axes.queries, axes.keys])), axes: axes)
+      predicateBytes += axes.queries * axes.keys
+      add(.allowed(BooleanTensor(rows: axes.queries, columns: axes.keys, isAllowed)), axes: axes)
     case .bias(let values):
       owners.append(values)
       biases.append(axes.dense(values.unsafeBase, shape: values.shape, name: "bias"))
@@ -195,8 +197,15 @@ struct MaskGeometry: @unchecked Sendable {
     return Float(min(max(sum, -largest), largest))
   }
 
-  /// How many keys the queries of one head of one sequence see in all. O(Lq), or O(Lq · Lk) with dense masks.
-  func visibleCells(sequence: Int, head: Int) -> Int {
+  /// How many keys the queries of all heads of one sequence see in all. O(Lq), or O(Lq · Lk) with dense masks, for each
+  /// head that has cells of its own.
+  func visibleCells(sequence: Int) -> Int {
+    let isShared = allowed.allSatisfy { $0.headStride == 0 } && biases.allSatisfy { $0.headStride == 0 }
+    if isShared { return heads == 0 ? 0 : heads * visibleCells(sequence: sequence, head: 0) }
+    return (0..<heads).reduce(0) { $0 + visibleCells(sequence: sequence, head: $1) }
+  }
+
+  private func visibleCells(sequence: Int, head: Int) -> Int {
     (0..<queryLengths[sequence]).reduce(0) { sum, query in
       let keys = interval(sequence: sequence, head: head, query: query)
       if intervalsSuffice { return sum + keys.count }

@@ -74,7 +74,10 @@ extension AttentionShape {
     require(
       keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
       "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
-    require(keyWidth > 0, "attention: dk is 0 (\(shapes))")
+    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes))")
+    require(
+      valueWidth >= 0 && queryLengths.allSatisfy { $0 >= 0 } && keyLengths.allSatisfy { $0 >= 0 },
+      "attention: \(shapes): no extent may be negative")
     self.init(
       queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: keyWidth, valueWidth: valueWidth)
@@ -90,6 +93,8 @@ func runAttention(
 ) {
   let geometry = MaskGeometry(
     mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
+  // Nothing to compute, and of empty tensors, extents whose product overflows are legal.
+  guard !shape.isEmpty else { return }
   let scoreStrides = AttentionProblem.Strides.scores(
     queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads)
   outputs.withPointers { output, logSumExp, weights, scores in

@@ -18,6 +18,14 @@ public struct BooleanTensor: Sendable, Equatable {
     self.storage = BooleanStorage(cells)
   }
 
+  /// Creates a `[rows, columns]` tensor from a closure, called once for each cell. No other memory is taken.
+  package init(rows: Int, columns: Int, _ cell: (_ row: Int, _ column: Int) -> Bool) {
+    shape = [rows, columns]
+    storage = BooleanStorage(count: Tensor.scalarCount(of: shape)) { cells in
+      for row in 0..<rows { for column in 0..<columns { cells[row * columns + column] = cell(row, column) } }
+    }
+  }
+
   /// The number of axes.
   public var rank: Int { shape.count }
 
@@ -37,10 +45,14 @@ private final class BooleanStorage: @unchecked Sendable {
   // @unchecked: never written after init.
   let cells: UnsafeBufferPointer<Bool>
 
-  init(_ source: [Bool]) {
-    let copy = UnsafeMutableBufferPointer<Bool>.allocate(capacity: max(1, source.count))
-    _ = copy.update(from: source)
-    cells = UnsafeBufferPointer(rebasing: copy[..<source.count])
+  convenience init(_ source: [Bool]) {
+    self.init(count: source.count) { _ = $0.update(from: source) }
+  }
+
+  init(count: Int, fill: (UnsafeMutableBufferPointer<Bool>) -> Void) {
+    let memory = UnsafeMutableBufferPointer<Bool>.allocate(capacity: max(1, count))
+    fill(memory)
+    cells = UnsafeBufferPointer(rebasing: memory[..<count])
   }
 
   deinit { UnsafeMutablePointer(mutating: cells.baseAddress!).deallocate() }

@@ -47,6 +47,13 @@ import Testing
     #expect(message(result).contains("[1, 2, 3, 0]"))
   }
 
+  @Test func slopesThatAreNotFinite() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = AttentionMask.linearBias(slopes: [1, .infinity], alignment: .start)
+    }
+    #expect(message(result).contains("[1.0, inf]"))
+  }
+
   @Test func maskOfRankFive() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let x = Tensor(zeros: [1, 2, 3, 8])

@@ -1,4 +1,5 @@
 import Attention
+import AttentionTestSupport
 import Testing
 
 @Suite struct PlanTests {
@@ -33,6 +34,21 @@ import Testing
     #expect(short.scratchBytes > 0)
     #expect(long.scratchBytes <= 2 * short.scratchBytes)
     #expect(long.scratchBytes < 8192 * 8192)
+  }
+
+  @Test func predicatesAreCountedAndKeptOnce() {
+    for path in [AttentionPath.naive, .blas] {
+      let difference =
+        Self.plan(.predicate { $0 >= $1 }, path: path).scratchBytes - Self.plan(.none, path: path).scratchBytes
+      #expect(difference == 512 * 512)
+    }
+  }
+
+  @Test func negativeExtents() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = AttentionPlan(queryShape: [1, 1, -3, 8], keyShape: [1, 1, 5, 8], valueShape: [1, 1, 5, 8])
+    }
+    #expect(message(result).contains("[1, 1, -3, 8]"))
   }
 
   @Test func automaticSaysWhy() {

@@ -45,6 +45,8 @@ package struct TimedWork {
   }
 
   mutating func takeSample() {
+    // Of short work, a steady state is measured: other work has just had the caches, and put the threads to sleep.
+    if iterations > 1 { run(1) }
     samples.append(Stopwatch.seconds { run(iterations) } / Double(iterations))
   }
 

@@ -51,6 +51,8 @@ struct AllowedSummary: @unchecked Sendable {
     }
   }
 
+  var bytes: Int { content.count }
+
   func content(sequence: Int, heads range: Range<Int>, queries: Range<Int>, block: Int) -> Content {
     var found: UInt8 = 0
     let sequence = cells.sequenceStride == 0 ? 0 : sequence

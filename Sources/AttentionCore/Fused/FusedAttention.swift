@@ -82,12 +82,7 @@ private struct FusedRun: Sendable {
     let unit = task.unit
     var keys = blocks(unit)
     let blockCount = tiling.blocks(keys: keys.count)
-    let own: Int
-    switch unit.packing {
-    case .shared: own = 0
-    case .own: own = tiling.packedScalars(blocks: blockCount)
-    case .passing: own = tiling.packedScalars(blocks: 1)
-    }
+    let own = unit.ownScalars(tiling, keys: keys.count)
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
     let memory = scratch.base + FusedTile.scalars(tiling)
     switch unit.packing {
@@ -103,7 +98,10 @@ private struct FusedRun: Sendable {
     for rows in task.rows.chunks(of: unit.tileRows) {
       tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: rows, blocks: keys)
       if let part = task.part {
-        _ = tile.accumulate(segments: part.segments, into: sums(part, rows: rows.count, partials: partials!))
+        for segment in part.segments {
+          _ = tile.accumulate(
+            segments: segment..<segment + 1, into: sums(part, segment, rows: rows.count, partials: partials!))
+        }
       } else {
         tile.run()
       }
@@ -111,11 +109,16 @@ private struct FusedRun: Sendable {
     withExtendedLifetime(scratch) {}
   }
 
-  private func sums(_ part: FusedSchedule.Part, rows: Int, partials: UnsafeMutablePointer<Float>) -> RowSums {
-    RowSums(memory: partials + part.offset, rows: rows, width: tiling.paddedValueWidth)
+  /// Every segment has sums of its own, so that they are merged in one order however they were shared out.
+  private func sums(
+    _ part: FusedSchedule.Part, _ segment: Int, rows: Int, partials: UnsafeMutablePointer<Float>
+  ) -> RowSums {
+    let width = tiling.paddedValueWidth
+    let position = (segment - part.segments.lowerBound) * RowSums.scalars(rows: rows, width: width)
+    return RowSums(memory: partials + part.offset + position, rows: rows, width: width)
   }
 
-  /// Merges the parts of a tile in the order of their segments.
+  /// Merges the segments of a tile in their order.
   private func merge(_ merge: FusedSchedule.Merge, partials: UnsafeMutablePointer<Float>) {
     let unit = merge.unit
     let own = tiling.packedScalars(blocks: 1)
@@ -125,11 +128,13 @@ private struct FusedRun: Sendable {
     keys.valueBuffer = keys.panelBuffer! + tiling.panelScalars
     var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
     tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
-    let first = sums(merge.parts[0], rows: merge.rows.count, partials: partials)
-    for part in merge.parts.dropFirst() {
-      first.merge(
-        sums(part, rows: merge.rows.count, partials: partials), rows: merge.rows.count,
-        width: tiling.paddedValueWidth, kernels: KernelSet.kernels)
+    let first = sums(merge.parts[0], 0, rows: merge.rows.count, partials: partials)
+    for part in merge.parts {
+      for segment in part.segments where segment > 0 {
+        first.merge(
+          sums(part, segment, rows: merge.rows.count, partials: partials), rows: merge.rows.count,
+          width: tiling.paddedValueWidth, kernels: KernelSet.kernels)
+      }
     }
     tile.finish(first)
     withExtendedLifetime(scratch) {}

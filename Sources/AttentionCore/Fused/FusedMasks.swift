@@ -19,6 +19,8 @@ struct FusedMasks: Sendable {
     }
   }
 
+  var summaryBytes: Int { summaries.reduce(0) { $0 + $1.bytes } }
+
   /// What a block holds for some rows inside their intervals: no `allowed`, no cell to visit; no `forbidden`, no cell to
   /// look at.
   func content(sequence: Int, heads: Range<Int>, queries: Range<Int>, block: Int) -> AllowedSummary.Content {

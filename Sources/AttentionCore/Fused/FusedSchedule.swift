@@ -13,6 +13,15 @@ struct FusedSchedule: Sendable {
     let work: Double
     var packing = PanelPacking.own
     var panelOffset = 0
+
+    /// The scalars of packed blocks that a task on this unit holds for itself.
+    func ownScalars(_ tiling: FusedTiling, keys: Int) -> Int {
+      switch packing {
+      case .shared: 0
+      case .own: tiling.packedScalars(blocks: tiling.blocks(keys: keys))
+      case .passing: tiling.packedScalars(blocks: 1)
+      }
+    }
   }
 
   /// Where a unit's panels are.
@@ -143,7 +152,7 @@ extension FusedSchedule.Wave {
         let scalars = RowSums.scalars(rows: rows.count, width: tiling.paddedValueWidth)
         let length = (segments + parts - 1) / parts
         let pieces = (0..<segments).chunks(of: length).map { piece in
-          defer { partialScalars += scalars }
+          defer { partialScalars += piece.count * scalars }
           return FusedSchedule.Part(segments: piece, offset: partialScalars)
         }
         for piece in pieces {

@@ -28,13 +28,9 @@ struct FusedTile {
 
   // The rows at hand.
   private var blocks: KeyBlocks
-  private(set) var sequence = 0
-  private var firstHead = 0
-  private var group = 1
-  private(set) var rows = 0..<0
-  /// Keys that some row sees, and keys that every row sees as far as intervals tell.
-  private(set) var union = 0..<0
-  private var common = 0..<0
+  private var keys: TileKeys
+  private var rows: Range<Int> { keys.rows }
+  private var sequence: Int { keys.sequence }
 
   static func scalars(_ tiling: FusedTiling) -> Int {
     tiling.tileScalars + 4 * ProductTiles.padded(tiling.maximumRows)
@@ -46,6 +42,7 @@ struct FusedTile {
     self.masks = masks
     self.blocks = blocks
     tiling = blocks.tiling
+    keys = TileKeys(masks, blockKeys: tiling.blockKeys, sequence: 0, heads: 0..<1, rows: 0..<0)
     let rows = tiling.maximumRows
     let padded = ProductTiles.padded(rows)
     var next = memory
@@ -67,60 +64,27 @@ struct FusedTile {
 
   /// Takes up rows: gathers their queries and the keys that they see.
   mutating func begin(sequence: Int, keyValueHead: Int, rows: Range<Int>, blocks: KeyBlocks) {
-    self.sequence = sequence
-    self.rows = rows
     self.blocks = blocks
-    group = problem.shape.group
-    firstHead = keyValueHead * group
+    let group = problem.shape.group
     let width = tiling.keyWidth
-    var (first, last, latest, earliest) = (Int.max, 0, 0, Int.max)
+    let (lower, upper) = (lower, upper)
+    keys = TileKeys(
+      masks, blockKeys: tiling.blockKeys, sequence: sequence,
+      heads: keyValueHead * group..<(keyValueHead + 1) * group, rows: rows
+    ) { index, keys in
+      lower[index] = keys.lowerBound
+      upper[index] = keys.upperBound
+    }
     for (index, row) in rows.enumerated() {
       let place = place(row)
       (query + index * width).update(
         from: problem.query.row(sequence: sequence, head: place.head, row: place.query), count: width)
-      let keys = masks.geometry.interval(sequence: sequence, head: place.head, query: place.query)
-      lower[index] = keys.lowerBound
-      upper[index] = keys.upperBound
-      latest = max(latest, keys.lowerBound)
-      earliest = min(earliest, keys.upperBound)
-      guard !keys.isEmpty else { continue }
-      first = min(first, keys.lowerBound)
-      last = max(last, keys.upperBound)
     }
-    union = first < last ? first..<last : 0..<0
-    common = latest < earliest ? latest..<earliest : 0..<0
   }
 
-  private func place(_ row: Int) -> (query: Int, head: Int) {
-    group == 1 ? (row, firstHead) : (row / group, firstHead + row % group)
-  }
+  private func place(_ row: Int) -> (query: Int, head: Int) { TileKeys.place(row, heads: keys.heads) }
 
   // MARK: Keys
-
-  /// The columns of a block that some row sees, in whole sixteens; nil where no row sees any.
-  private func columns(of block: Int) -> Range<Int>? {
-    let keys = union.clamped(to: block * tiling.blockKeys..<(block + 1) * tiling.blockKeys)
-    guard !keys.isEmpty else { return nil }
-    let start = block * tiling.blockKeys
-    return (keys.lowerBound - start) / 16 * 16..<ProductTiles.padded(keys.upperBound - start)
-  }
-
-  private func content(of block: Int) -> AllowedSummary.Content {
-    let queries = rows.lowerBound / group..<(rows.upperBound - 1) / group + 1
-    return masks.content(
-      sequence: sequence, heads: firstHead..<firstHead + group, queries: queries, block: block)
-  }
-
-  /// What the tile does with a block: nil if no row sees any of it.
-  func visit(_ block: Int) -> (columns: Range<Int>, isPartial: Bool)? {
-    guard let columns = columns(of: block) else { return nil }
-    let start = block * tiling.blockKeys
-    let inside = common.lowerBound <= start + columns.lowerBound && start + columns.upperBound <= common.upperBound
-    guard !masks.geometry.isIntervalsOnly else { return (columns, !inside) }
-    let content = content(of: block)
-    guard content.contains(.allowed) else { return nil }
-    return (columns, !inside || content.contains(.forbidden))
-  }
 
   /// The scores of these columns of a block, capped and masked: masked ones are −∞.
   private func score(_ block: Int, _ columns: Range<Int>, isPartial: Bool) {
@@ -177,10 +141,9 @@ struct FusedTile {
     sums.references.update(repeating: -.infinity, count: rows.count)
     sums.sums.update(repeating: 0, count: rows.count)
     var isFirst = true
-    let first = max(segment * FusedTiling.segmentBlocks, union.lowerBound / tiling.blockKeys)
-    let end = min((segment + 1) * FusedTiling.segmentBlocks, tiling.blocks(keys: union.upperBound))
-    for block in first..<max(first, end) {
-      guard let (columns, isPartial) = visit(block) else { continue }
+    let first = segment * FusedTiling.segmentBlocks
+    for block in keys.blocks.clamped(to: first..<first + FusedTiling.segmentBlocks) {
+      guard let (columns, isPartial) = keys.visit(block) else { continue }
       score(block, columns, isPartial: isPartial)
       let rescales = kernels.pointee.softmax_tile(
         scores, tiling.blockKeys, rows.count, columns.count, sums.references, sums.sums, factors)
@@ -227,7 +190,8 @@ struct FusedTile {
   }
 
   var visibleSegments: Range<Int> {
-    union.isEmpty ? 0..<0 : union.lowerBound / tiling.segmentKeys..<tiling.segments(keys: union.upperBound)
+    keys.union.isEmpty
+      ? 0..<0 : keys.union.lowerBound / tiling.segmentKeys..<tiling.segments(keys: keys.union.upperBound)
   }
 
   // MARK: Results
@@ -355,9 +319,8 @@ struct FusedTile {
   }
 
   private func forEachScoreBlock(_ body: (Int, Range<Int>) -> Void) {
-    guard !union.isEmpty else { return }
-    for block in union.lowerBound / tiling.blockKeys..<tiling.blocks(keys: union.upperBound) {
-      guard let (columns, isPartial) = visit(block) else { continue }
+    for block in keys.blocks {
+      guard let (columns, isPartial) = keys.visit(block) else { continue }
       score(block, columns, isPartial: isPartial)
       body(block, columns)
     }
