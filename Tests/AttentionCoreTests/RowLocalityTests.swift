@@ -4,18 +4,22 @@ import Testing
 /// What a row does not see, and how the rows around it are computed, is not its concern; over several blocks of rows and
 /// keys, where a path could go wrong at the seams.
 @Suite struct RowLocalityTests {
-  private static let length = 333
-  private static let kinds = AttentionCase.kinds(queries: length, keys: length)
+  private static let length = 200
+  /// Each kind; of dense ones, a few ways to broadcast.
+  private static let kinds = AttentionCase.kinds(queries: length, keys: length).filter { kind in
+    !kind.name.contains("[")
+      || [[length], [length, length], [length, 1], [2, 1, length, length]].contains { kind.name.hasSuffix("\($0)") }
+  }
 
   /// Poison at keys in several blocks: rows that do not see them keep the bits they have over zeros.
-  @Test(arguments: kinds.map(\.name), paths)
+  @Test(arguments: kinds.map(\.name), paths.filter { $0 != .naive })
   func poisonOverSeveralBlocks(_ name: String, _ path: AttentionPath) throws {
     let length = Self.length
     let mask = try #require(Self.kinds.first { $0.name == name }).mask
     let testCase = AttentionCase(name: name, queries: length, keys: length, keyWidth: 8, valueWidth: 5, mask: mask)
     let (query, key, value) = testCase.operands
     let options = AttentionOptions(path: path)
-    for position in [0, 130, 332] {
+    for position in [0, 130] {
       // A linear bias hides nothing, but makes far weights 0.
       let visible =
         name.hasPrefix("linear bias")
