@@ -37,13 +37,20 @@ public func scaledDotProductAttention(
   runAttention(
     shape, mask: mask, options: options, isRagged: true,
     query: (query, .sideBySide(layout, heads: heads, width: shape.keyWidth)),
-    key: (key, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth)),
-    value: (value, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth)),
+    keys: .tensors(
+      key: (key, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth)),
+      value: (value, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth))),
     outputs: &outputs, outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
     logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
-  return RaggedAttentionResult(
-    output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights.map { split($0, shape) },
-    scores: Dictionary(uniqueKeysWithValues: outputs.scores.map { ($0.stage, split($0.tensor, shape)) }))
+  return RaggedAttentionResult(outputs, shape)
+}
+
+extension RaggedAttentionResult {
+  init(_ outputs: AttentionOutputs, _ shape: AttentionShape) {
+    self.init(
+      output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights.map { split($0, shape) },
+      scores: Dictionary(uniqueKeysWithValues: outputs.scores.map { ($0.stage, split($0.tensor, shape)) }))
+  }
 }
 
 /// The `[Hq, Lq, Lk]` tensor of each sequence.

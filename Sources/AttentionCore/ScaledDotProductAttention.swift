@@ -41,8 +41,9 @@ public func scaledDotProductAttention(
   runAttention(
     shape, mask: mask, options: options, isRagged: false,
     query: (query, strides(shape.heads, queries, shape.keyWidth)),
-    key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
-    value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth)),
+    keys: .tensors(
+      key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
+      value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth))),
     outputs: &outputs, outputStrides: strides(shape.heads, queries, shape.valueWidth),
     logSumExpStrides: strides(shape.heads, queries, 1))
   let scoreShape = [batch, shape.heads, queries, keys]
@@ -84,15 +85,23 @@ extension AttentionShape {
   }
 }
 
+/// Where a call finds its keys and values.
+enum KeyValueSource {
+  case tensors(
+    key: (tensor: Tensor, strides: AttentionProblem.Strides), value: (tensor: Tensor, strides: AttentionProblem.Strides)
+  )
+  case cache(KeyValueTable, firstKeys: [Int])
+}
+
 /// Resolves the mask, points at the memory, and runs the path.
 func runAttention(
   _ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool,
-  query: (tensor: Tensor, strides: AttentionProblem.Strides), key: (tensor: Tensor, strides: AttentionProblem.Strides),
-  value: (tensor: Tensor, strides: AttentionProblem.Strides), outputs: inout AttentionOutputs,
+  query: (tensor: Tensor, strides: AttentionProblem.Strides), keys: KeyValueSource, outputs: inout AttentionOutputs,
   outputStrides: AttentionProblem.Strides, logSumExpStrides: AttentionProblem.Strides
 ) {
-  let geometry = MaskGeometry(
+  var geometry = MaskGeometry(
     mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
+  if case .cache(_, let firstKeys) = keys { geometry.firstKeys = firstKeys }
   // Nothing to compute, and of empty tensors, extents whose product overflows are legal.
   guard !shape.isEmpty else { return }
   let scoreStrides = AttentionProblem.Strides.scores(
@@ -100,9 +109,7 @@ func runAttention(
   outputs.withPointers { output, logSumExp, weights, scores in
     let problem = AttentionProblem(
       shape: shape, scale: options.scale ?? shape.scale, softcap: options.softcap, mask: geometry,
-      query: .init(base: query.tensor.unsafeBase, strides: query.strides),
-      key: .init(base: key.tensor.unsafeBase, strides: key.strides),
-      value: .init(base: value.tensor.unsafeBase, strides: value.strides),
+      query: .init(base: query.tensor.unsafeBase, strides: query.strides), keys: keys.resolved,
       output: .init(base: output, strides: outputStrides),
       logSumExp: logSumExp.map { .init(base: $0, strides: logSumExpStrides) },
       weights: weights.map { .init(base: $0, strides: scoreStrides) },
@@ -114,5 +121,17 @@ func runAttention(
     }
   }
   // The geometry alone owns the cells of a predicate.
-  withExtendedLifetime((query.tensor, key.tensor, value.tensor, geometry)) {}
+  withExtendedLifetime((query.tensor, keys, geometry)) {}
+}
+
+extension KeyValueSource {
+  fileprivate var resolved: AttentionProblem.Keys {
+    switch self {
+    case .tensors(let key, let value):
+      .rows(
+        key: .init(base: key.tensor.unsafeBase, strides: key.strides),
+        value: .init(base: value.tensor.unsafeBase, strides: value.strides))
+    case .cache(let table, _): .pages(table)
+    }
+  }
 }

@@ -10,7 +10,8 @@ import CAttentionKernels
 func runFused(_ problem: AttentionProblem) {
   let tiling = FusedTiling(keyWidth: problem.shape.keyWidth, valueWidth: problem.shape.valueWidth)
   let masks = FusedMasks(problem.mask, blockKeys: tiling.blockKeys)
-  let schedule = FusedSchedule(problem.shape, masks.geometry, tiling, threads: Engine.threadCount.count)
+  let schedule = FusedSchedule(
+    problem.shape, masks.geometry, tiling, threads: Engine.threadCount.count, isPacked: problem.isPacked)
   let run = FusedRun(problem: problem, tiling: tiling, masks: masks)
   for wave in schedule.waves { run.run(wave) }
 }
@@ -38,13 +39,8 @@ private struct FusedRun: Sendable {
     withExtendedLifetime((panels, partials)) {}
   }
 
-  private func blocks(_ unit: FusedSchedule.Unit) -> KeyBlocks {
-    KeyBlocks(
-      tiling: tiling, count: masks.geometry.existingKeys[unit.sequence],
-      keyRows: problem.key.row(sequence: unit.sequence, head: unit.keyValueHead, row: 0),
-      keyStride: problem.key.strides.row,
-      valueRows: problem.value.row(sequence: unit.sequence, head: unit.keyValueHead, row: 0),
-      valueStride: problem.value.strides.row)
+  private func blocks(_ unit: FusedSchedule.Unit, _ packing: KeyBlocks.Packing = .none) -> KeyBlocks {
+    KeyBlocks(problem, tiling, sequence: unit.sequence, keyValueHead: unit.keyValueHead, packing: packing)
   }
 
   // MARK: Packing
@@ -67,32 +63,24 @@ private struct FusedRun: Sendable {
       packing.blocks, of: keys, count: tiling.blocks(keys: keys.count), into: panels + packing.unit.panelOffset)
   }
 
-  private func packed(_ keys: KeyBlocks, at memory: UnsafePointer<Float>) -> KeyBlocks {
-    var keys = keys
-    keys.panels = memory
-    keys.paddedValues = memory + tiling.blocks(keys: keys.count) * tiling.panelScalars
-    return keys
-  }
-
   // MARK: Tasks
 
   private func run(
     _ task: FusedSchedule.Task, panels: UnsafeMutablePointer<Float>?, partials: UnsafeMutablePointer<Float>?
   ) {
     let unit = task.unit
-    var keys = blocks(unit)
-    let blockCount = tiling.blocks(keys: keys.count)
-    let own = unit.ownScalars(tiling, keys: keys.count)
+    let own = unit.ownScalars(tiling, keys: masks.geometry.existingKeys[unit.sequence])
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
     let memory = scratch.base + FusedTile.scalars(tiling)
+    let keys: KeyBlocks
     switch unit.packing {
-    case .shared: keys = packed(keys, at: panels! + unit.panelOffset)
+    case .ready: keys = blocks(unit)
+    case .shared: keys = blocks(unit, .all(panels! + unit.panelOffset))
+    case .passing: keys = blocks(unit, .passing(memory))
     case .own:
-      pack(0..<blockCount, of: keys, count: blockCount, into: memory)
-      keys = packed(keys, at: memory)
-    case .passing:
-      keys.panelBuffer = memory
-      keys.valueBuffer = memory + tiling.panelScalars
+      keys = blocks(unit, .all(memory))
+      let count = tiling.blocks(keys: keys.count)
+      pack(0..<count, of: keys, count: count, into: memory)
     }
     var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
     for rows in task.rows.chunks(of: unit.tileRows) {
@@ -123,9 +111,7 @@ private struct FusedRun: Sendable {
     let unit = merge.unit
     let own = tiling.packedScalars(blocks: 1)
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
-    var keys = blocks(unit)
-    keys.panelBuffer = scratch.base + FusedTile.scalars(tiling)
-    keys.valueBuffer = keys.panelBuffer! + tiling.panelScalars
+    let keys = blocks(unit, .passing(scratch.base + FusedTile.scalars(tiling)))
     var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
     tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
     let first = sums(merge.parts[0], 0, rows: merge.rows.count, partials: partials)

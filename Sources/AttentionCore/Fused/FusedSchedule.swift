@@ -17,7 +17,7 @@ struct FusedSchedule: Sendable {
     /// The scalars of packed blocks that a task on this unit holds for itself.
     func ownScalars(_ tiling: FusedTiling, keys: Int) -> Int {
       switch packing {
-      case .shared: 0
+      case .shared, .ready: 0
       case .own: tiling.packedScalars(blocks: tiling.blocks(keys: keys))
       case .passing: tiling.packedScalars(blocks: 1)
       }
@@ -30,6 +30,8 @@ struct FusedSchedule: Sendable {
     case own
     /// Packed beforehand, for several tasks.
     case shared
+    /// There already: a cache's pages.
+    case ready
     /// Packed block by block as it is needed: each block is needed once.
     case passing
   }
@@ -75,7 +77,7 @@ struct FusedSchedule: Sendable {
 
   private(set) var waves: [Wave] = []
 
-  init(_ shape: AttentionShape, _ mask: MaskGeometry, _ tiling: FusedTiling, threads: Int) {
+  init(_ shape: AttentionShape, _ mask: MaskGeometry, _ tiling: FusedTiling, threads: Int, isPacked: Bool = false) {
     var units: [Unit] = []
     units.reserveCapacity(shape.sequenceCount * shape.keyValueHeads)
     for sequence in 0..<shape.sequenceCount where shape.queryLengths[sequence] > 0 {
@@ -101,12 +103,16 @@ struct FusedSchedule: Sendable {
     for var unit in units {
       let keys = mask.existingKeys[unit.sequence]
       let tiles = (unit.rowCount + unit.tileRows - 1) / unit.tileRows
-      if tiles == 1 { unit.packing = .passing }
+      if isPacked {
+        unit.packing = .ready
+      } else if tiles == 1 {
+        unit.packing = .passing
+      }
       guard unit.work > largest else {
         wave.tasks.append(Task(unit: unit, rows: 0..<unit.rowCount, part: nil, work: unit.work))
         continue
       }
-      if tiles > 1 {
+      if unit.packing == .own {
         let scalars = tiling.packedScalars(blocks: tiling.blocks(keys: keys))
         if wave.panelScalars > 0, wave.panelScalars + scalars > FusedSchedule.maximumPanels {
           waves.append(wave)

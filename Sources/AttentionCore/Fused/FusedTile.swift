@@ -282,7 +282,7 @@ struct FusedTile {
     forEachWeightBlock(sums) { block, columns in
       let start = block * tiling.blockKeys
       for key in columns.lowerBound + start..<min(columns.upperBound + start, blocks.count) {
-        let values = blocks.valueRows + key * blocks.valueStride
+        let values = blocks.value(key)
         guard !kernels.pointee.all_finite(values, tiling.valueWidth) else { continue }
         for (index, row) in rows.enumerated() where lower[index] <= key && key < upper[index] {
           let place = place(row)
