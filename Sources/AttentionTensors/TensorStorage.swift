@@ -91,8 +91,8 @@ public final class TensorStorage: @unchecked Sendable {
       return block.base
     }
 
-    /// Keeps the block, and answers what must go for it: nothing while there is room, and the block itself when its
-    /// own class fills the cache. The caller frees it outside the lock.
+    /// Keeps the block, and answers what must go for it: nothing while there is room; then classes that have been idle
+    /// for a while, the stalest first; or else the block itself. The caller frees it outside the lock.
     mutating func put(_ base: UnsafeMutablePointer<Float>, sizeClass: Int) -> [Block] {
       let block = Block(base: base)
       guard sizeClass <= limit else { return [block] }
@@ -100,14 +100,25 @@ public final class TensorStorage: @unchecked Sendable {
       lists[sizeClass, default: FreeList()].lastUse = clock
       var displaced: [Block] = []
       while bytes + sizeClass > limit {
-        // A few dozen classes at most, and only when the cache is full.
-        let stalest = lists.filter { !$0.value.blocks.isEmpty }.min { $0.value.lastUse < $1.value.lastUse }
-        guard let stalest, stalest.key != sizeClass else { return displaced + [block] }
-        while bytes + sizeClass > limit, let other = remove(from: stalest.key) { displaced.append(other) }
+        guard let idle = stalestClass(idleSince: clock - FreeBlocks.idleUses) else { return displaced + [block] }
+        while bytes + sizeClass > limit, let other = remove(from: idle) { displaced.append(other) }
       }
       bytes += sizeClass
       lists[sizeClass]?.blocks.append(block)
       return displaced
+    }
+
+    /// A class is idle when so many blocks of others have come and gone since one of its own did. Classes that are used
+    /// in turns do not displace each other.
+    private static let idleUses = 64
+
+    /// A few dozen classes at most, and looked through only when the cache is full.
+    private func stalestClass(idleSince last: Int) -> Int? {
+      var stalest: (sizeClass: Int, lastUse: Int)?
+      for (sizeClass, list) in lists where !list.blocks.isEmpty && list.lastUse <= last {
+        if list.lastUse < stalest?.lastUse ?? .max { stalest = (sizeClass, list.lastUse) }
+      }
+      return stalest?.sizeClass
     }
 
     /// Sets the limit and takes out what is over it, largest blocks first; the caller frees them outside the lock.

@@ -76,6 +76,7 @@ package final class WorkerPool: @unchecked Sendable {
       permits += newValue.count - configured.count
       configured = newValue
       mayStartWorkers = true
+      startFailure = nil
       grantToLine()
       wakeWorkers()
     }

@@ -114,6 +114,12 @@ package enum MatrixProduct {
     guard width > 0, left.rows >= 16 else {
       return multiply(left, right, transposingRight: true, factor: factor, into: result)
     }
+    require(
+      left.columns == inner && result.rows == left.rows && result.columns == right.rows,
+      """
+      MatrixProduct: [\(left.rows), \(left.columns)] times [\(right.rows), \(right.columns)] transposed does not give \
+      [\(result.rows), \(result.columns)]
+      """)
     for first in stride(from: 0, to: right.rows, by: width) {
       let count = min(width, right.rows - first)
       KernelSet.kernels.pointee.transpose(
