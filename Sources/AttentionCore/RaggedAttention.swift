@@ -71,9 +71,11 @@ extension AttentionShape {
     query: [Int], key: [Int], value: [Int], layout: SequenceLayout, keyLayout: SequenceLayout, heads: Int,
     keyValueHeads: Int
   ) {
-    let shapes = """
+    var shapes: String {
+      """
       query \(query), key \(key), value \(value), query lengths \(layout.lengths), key lengths \(keyLayout.lengths)
       """
+    }
     require(
       query.count == 2 && key.count == 2 && value.count == 2,
       "attention: \(shapes) are not [tokens, Hq · dk], [tokens, Hkv · dk], [tokens, Hkv · dv]")

@@ -55,7 +55,7 @@ public func scaledDotProductAttention(
 extension AttentionShape {
   /// - Precondition: the 4-D shapes fit each other.
   init(query: [Int], key: [Int], value: [Int]) {
-    let shapes = "query \(query), key \(key), value \(value)"
+    var shapes: String { "query \(query), key \(key), value \(value)" }
     require(
       query.count == 4 && key.count == 4 && value.count == 4,
       "attention: \(shapes) are not [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv]")
@@ -70,15 +70,15 @@ extension AttentionShape {
   /// - Precondition: the heads form whole groups, and keys have a width.
   init(
     queryLengths: [Int], keyLengths: [Int], heads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int,
-    shapes: String
+    shapes: @autoclosure () -> String
   ) {
     require(
       keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
-      "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
-    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes))")
+      "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes()))")
+    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes()))")
     require(
       valueWidth >= 0 && queryLengths.allSatisfy { $0 >= 0 } && keyLengths.allSatisfy { $0 >= 0 },
-      "attention: \(shapes): no extent may be negative")
+      "attention: \(shapes()): no extent may be negative")
     self.init(
       queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: keyWidth, valueWidth: valueWidth)

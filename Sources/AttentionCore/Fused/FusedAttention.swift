@@ -30,8 +30,8 @@ private struct FusedRun: Sendable {
     WorkerPool.shared.forEach(wave.packings.count, inline: wave.isSmall) { index in
       pack(wave.packings[index], into: panelBase!)
     }
-    WorkerPool.shared.forEach(wave.tasks.count, inline: wave.isSmall) { index in
-      run(wave.tasks[index], panels: panelBase, partials: partialBase)
+    WorkerPool.shared.forEach(wave.batches.count, inline: wave.isSmall) { index in
+      run(wave.tasks[wave.batches[index]], panels: panelBase, partials: partialBase)
     }
     WorkerPool.shared.forEach(wave.merges.count, inline: wave.isSmall) { index in
       merge(wave.merges[index], partials: partialBase!)
@@ -66,35 +66,49 @@ private struct FusedRun: Sendable {
   // MARK: Tasks
 
   private func run(
-    _ task: FusedSchedule.Task, panels: UnsafeMutablePointer<Float>?, partials: UnsafeMutablePointer<Float>?
+    _ tasks: ArraySlice<FusedSchedule.Task>, panels: UnsafeMutablePointer<Float>?,
+    partials: UnsafeMutablePointer<Float>?
   ) {
-    let unit = task.unit
-    let own = unit.ownScalars(tiling, keys: masks.geometry.existingKeys[unit.sequence])
-    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
-    let memory = scratch.base + FusedTile.scalars(tiling)
-    let keys: KeyBlocks
-    switch unit.packing {
-    case .ready: keys = blocks(unit)
-    case .shared: keys = blocks(unit, .all(panels! + unit.panelOffset))
-    case .passing: keys = blocks(unit, .passing(memory))
-    case .own:
-      keys = blocks(unit, .all(memory))
-      let count = tiling.blocks(keys: keys.count)
-      pack(0..<count, of: keys, count: count, into: memory)
+    let own = tasks.reduce(0) {
+      max($0, $1.unit.ownScalars(tiling, keys: masks.geometry.existingKeys[$1.unit.sequence]))
     }
-    var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
-    for rows in task.rows.chunks(of: unit.tileRows) {
-      tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: rows, blocks: keys)
-      if let part = task.part {
-        for segment in part.segments {
-          _ = tile.accumulate(
-            segments: segment..<segment + 1, into: sums(part, segment, rows: rows.count, partials: partials!))
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
+    for task in tasks {
+      let unit = task.unit
+      let keys = blocks(unit, panels: panels, own: scratch.base + FusedTile.scalars(tiling))
+      var first = task.rows.lowerBound
+      while first < task.rows.upperBound {
+        let rows = first..<min(task.rows.upperBound, first + unit.tileRows)
+        tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: rows, blocks: keys)
+        if let part = task.part {
+          for segment in part.segments {
+            _ = tile.accumulate(
+              segments: segment..<segment + 1, into: sums(part, segment, rows: rows.count, partials: partials!))
+          }
+        } else {
+          tile.run()
         }
-      } else {
-        tile.run()
+        first = rows.upperBound
       }
     }
     withExtendedLifetime(scratch) {}
+  }
+
+  /// The blocks of a unit where a task finds them; packed now if they are the task's own.
+  private func blocks(
+    _ unit: FusedSchedule.Unit, panels: UnsafeMutablePointer<Float>?, own memory: UnsafeMutablePointer<Float>
+  ) -> KeyBlocks {
+    switch unit.packing {
+    case .ready: return blocks(unit)
+    case .shared: return blocks(unit, .all(panels! + unit.panelOffset))
+    case .passing: return blocks(unit, .passing(memory))
+    case .own:
+      let keys = blocks(unit, .all(memory))
+      let count = tiling.blocks(keys: keys.count)
+      pack(0..<count, of: keys, count: count, into: memory)
+      return keys
+    }
   }
 
   /// Every segment has sums of its own, so that they are merged in one order however they were shared out.
@@ -112,7 +126,7 @@ private struct FusedRun: Sendable {
     let own = tiling.packedScalars(blocks: 1)
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
     let keys = blocks(unit, .passing(scratch.base + FusedTile.scalars(tiling)))
-    var tile = FusedTile(problem, masks, memory: scratch.base, blocks: keys)
+    var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
     tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
     let first = sums(merge.parts[0], 0, rows: merge.rows.count, partials: partials)
     for part in merge.parts {

@@ -21,7 +21,7 @@ struct FusedCost {
         own = max(own, task.unit.ownScalars(tiling, keys: geometry.existingKeys[task.unit.sequence]))
         cells += FusedCost.cells(task, shape, masks, tiling)
       }
-      let concurrent = min(threads, wave.tasks.count)
+      let concurrent = min(threads, wave.batches.count)
       scalars = max(
         scalars, wave.panelScalars + wave.partialScalars + concurrent * (FusedTile.scalars(tiling) + own))
     }

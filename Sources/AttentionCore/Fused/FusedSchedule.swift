@@ -64,6 +64,8 @@ struct FusedSchedule: Sendable {
   struct Wave: Sendable {
     var packings: [Packing] = []
     var tasks: [Task] = []
+    /// Runs of tasks that go to a thread together.
+    var batches: [Range<Int>] = []
     var merges: [Merge] = []
     var panelScalars = 0
     var partialScalars = 0
@@ -129,8 +131,11 @@ struct FusedSchedule: Sendable {
     }
     waves.append(wave)
     // Longest first; of equal ones the last rows first, which see the most keys under a causal mask.
-    for index in waves.indices where !isSmall {
-      waves[index].tasks.sort { ($0.work, $0.rows.lowerBound) > ($1.work, $1.rows.lowerBound) }
+    for index in waves.indices {
+      if !isSmall, !isEven || waves[index].panelScalars > 0 {
+        waves[index].tasks.sort { ($0.work, $0.rows.lowerBound) > ($1.work, $1.rows.lowerBound) }
+      }
+      waves[index].makeBatches(work: isSmall ? .infinity : min(taskWork, total / Double(32 * threads)))
     }
   }
 
@@ -147,6 +152,18 @@ struct FusedSchedule: Sendable {
 }
 
 extension FusedSchedule.Wave {
+  /// Tasks so short that a thread should take several at once go together.
+  fileprivate mutating func makeBatches(work: Double) {
+    var first = 0
+    var sum = 0.0
+    for index in tasks.indices {
+      sum += tasks[index].work
+      guard sum >= work || index == tasks.count - 1 else { continue }
+      batches.append(first..<index + 1)
+      (first, sum) = (index + 1, 0)
+    }
+  }
+
   /// Adds the tiles of a unit as tasks, several to a task or a tile to several.
   fileprivate mutating func add(
     _ unit: FusedSchedule.Unit, tiles: Int, segments: Int, taskWork: Double, _ tiling: FusedTiling

@@ -37,11 +37,13 @@ struct FusedTile {
   }
 
   /// - Parameter memory: room for ``scalars(_:)``, 64-byte aligned.
-  init(_ problem: AttentionProblem, _ masks: FusedMasks, memory: UnsafeMutablePointer<Float>, blocks: KeyBlocks) {
+  init(
+    _ problem: AttentionProblem, _ masks: FusedMasks, _ tiling: FusedTiling, memory: UnsafeMutablePointer<Float>
+  ) {
     self.problem = problem
     self.masks = masks
-    self.blocks = blocks
-    tiling = blocks.tiling
+    self.tiling = tiling
+    blocks = KeyBlocks(problem, tiling, sequence: 0, keyValueHead: 0)
     keys = TileKeys(masks, blockKeys: tiling.blockKeys, sequence: 0, heads: 0..<1, rows: 0..<0)
     let rows = tiling.maximumRows
     let padded = ProductTiles.padded(rows)
