@@ -107,13 +107,17 @@ struct KeyBlocks {
   func packPanel(_ block: Int, into panel: UnsafeMutablePointer<Float>) {
     guard case .rows(let rows, _) = source else { return }
     let keys = keys(of: block)
-    KernelSet.kernels.pointee.transpose(
-      rows.key + keys.lowerBound * rows.keyStride, rows.keyStride, panel, tiling.blockKeys, keys.count, tiling.keyWidth)
-    let padded = ProductTiles.padded(keys.count)
-    guard padded > keys.count else { return }
-    for row in 0..<tiling.keyWidth {
-      (panel + row * tiling.blockKeys + keys.count).update(repeating: 0, count: padded - keys.count)
+    if !keys.count.isMultiple(of: 16) {
+      // Sixteen at a time, before the keys come: a call of memset for every row would take longer than the rest.
+      let last = UnsafeMutableRawPointer(panel + keys.count / 16 * 16)
+      for row in 0..<tiling.keyWidth {
+        last.storeBytes(
+          of: .zero, toByteOffset: row * tiling.blockKeys * MemoryLayout<Float>.stride, as: SIMD16<Float>.self)
+      }
     }
+    KernelSet.kernels.pointee.transpose(
+      rows.key + keys.lowerBound * rows.keyStride, rows.keyStride, panel, tiling.blockKeys, keys.count,
+      tiling.keyWidth)
   }
 
   /// Copies a block's values, with zeros behind each row.
