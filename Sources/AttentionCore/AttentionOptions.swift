@@ -11,6 +11,8 @@ public enum AttentionPath: String, Sendable, CaseIterable {
   /// Bits do not depend on threads, callers, or other sequences of the batch. Fewer queries or keys of the same sequence
   /// (a prefix, chunks, one query at a time) agree with the whole within the tolerance only.
   case blas
+  /// Tiles of scores with a running softmax; no score matrix in memory.
+  case fused
 }
 
 /// How attention scores are formed, and by which path.

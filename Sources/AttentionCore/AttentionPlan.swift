@@ -32,15 +32,23 @@ public struct AttentionPlan: Sendable {
     let geometry = MaskGeometry(
       mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
     (path, reason) = AttentionPlan.choose(options.path, shape: shape)
+    guard !shape.isEmpty else {
+      (usefulOperations, executedOperations, scratchBytes) = (0, 0, geometry.predicateBytes)
+      return
+    }
     let visible = (0..<shape.sequenceCount).reduce(0) { $0 + geometry.visibleCells(sequence: $1) }
     let operationsPerCell = 2 * Double(shape.keyWidth + shape.valueWidth)
     usefulOperations = operationsPerCell * Double(visible)
     switch path {
-    case .naive, .automatic:
+    case .naive:
       executedOperations = usefulOperations
       // A row of scores, of weights and of flags on each thread.
       scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9 + geometry.predicateBytes
-    case .blas:
+    case .fused:
+      let cost = FusedCost(shape, geometry)
+      executedOperations = operationsPerCell * Double(cost.cells)
+      scratchBytes = cost.bytes + geometry.predicateBytes
+    case .blas, .automatic:
       var cells = 0
       var largest = 0
       for block in ScoreBlock.all(shape) {
@@ -57,8 +65,8 @@ public struct AttentionPlan: Sendable {
   /// The path that a choice comes to, and why.
   static func choose(_ path: AttentionPath, shape: AttentionShape) -> (path: AttentionPath, reason: String) {
     switch path {
-    case .naive, .blas: (path, "asked for")
-    case .automatic: (.blas, "OpenBLAS carries the products at every size that was measured")
+    case .naive, .blas, .fused: (path, "asked for")
+    case .automatic: (.fused, "no path was measured to be faster at any size")
     }
   }
 }

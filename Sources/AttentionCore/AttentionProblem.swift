@@ -73,18 +73,40 @@ struct AttentionProblem: @unchecked Sendable {
     }
   }
 
+  /// Where keys and values are.
+  enum Keys {
+    case rows(key: Input, value: Input)
+    case pages(KeyValueTable)
+  }
+
   let shape: AttentionShape
   let scale: Float
   let softcap: Float?
   let mask: MaskGeometry
 
   let query: Input
-  let key: Input
-  let value: Input
+  let keys: Keys
   let output: Output
   let logSumExp: Output?
   let weights: ScoreOutput?
   let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+
+  /// Whether keys lie in panels already.
+  var isPacked: Bool {
+    if case .pages = keys { true } else { false }
+  }
+
+  /// - Precondition: keys and values are rows.
+  var key: Input {
+    guard case .rows(let key, _) = keys else { fatalError("attention: only the fused path reads a cache") }
+    return key
+  }
+
+  /// - Precondition: keys and values are rows.
+  var value: Input {
+    guard case .rows(_, let value) = keys else { fatalError("attention: only the fused path reads a cache") }
+    return value
+  }
 
   func scoreOutput(_ stage: AttentionScoreStage) -> ScoreOutput? { scores.first { $0.stage == stage }?.output }
 }
@@ -98,8 +120,14 @@ struct AttentionShape: Sendable {
   let keyWidth: Int
   let valueWidth: Int
 
-  /// The kv head that a query head attends to: heads of a group are neighbours.
-  func keyValueHead(of head: Int) -> Int { head / (heads / keyValueHeads) }
+  /// The query heads that share a kv head; they are neighbours.
+  var group: Int { heads / keyValueHeads }
+
+  /// The kv head that a query head attends to.
+  func keyValueHead(of head: Int) -> Int { head / group }
+
+  /// Whether there is no query.
+  var isEmpty: Bool { queryLengths.allSatisfy { $0 == 0 } }
 
   var sequenceCount: Int { queryLengths.count }
 

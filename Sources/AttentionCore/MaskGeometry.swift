@@ -7,7 +7,8 @@ struct MaskGeometry: @unchecked Sendable {
   // @unchecked: pointers into tensors that `owners` keeps alive, read only.
 
   /// Cells that broadcast over axes of stride 0.
-  struct Dense<Element> {
+  struct Dense<Element>: @unchecked Sendable {
+    // @unchecked: the cells are read only.
     let base: UnsafePointer<Element>
     let sequenceStride: Int
     let headStride: Int
@@ -39,6 +40,8 @@ struct MaskGeometry: @unchecked Sendable {
   let heads: Int
   /// How many keys of each sequence exist: its length, or less by a padding mask.
   private(set) var existingKeys: [Int]
+  /// The first key of each sequence that is still kept, where a cache has forgotten some; empty if all are.
+  var firstKeys: [Int] = []
   private(set) var bands: [Band] = []
   private(set) var documents: [DocumentGeometry] = []
   private(set) var allowed: [Dense<UInt8>] = []
@@ -101,7 +104,7 @@ struct MaskGeometry: @unchecked Sendable {
 
   /// The keys outside which the query sees nothing.
   func interval(sequence: Int, head: Int, query: Int) -> Range<Int> {
-    var lower = 0
+    var lower = firstKeys.isEmpty ? 0 : firstKeys[sequence]
     var upper = existingKeys[sequence]
     for band in bands {
       let position = query + offset(band.alignment, sequence: sequence)

@@ -37,13 +37,20 @@ public func scaledDotProductAttention(
   runAttention(
     shape, mask: mask, options: options, isRagged: true,
     query: (query, .sideBySide(layout, heads: heads, width: shape.keyWidth)),
-    key: (key, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth)),
-    value: (value, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth)),
+    keys: .tensors(
+      key: (key, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth)),
+      value: (value, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth))),
     outputs: &outputs, outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
     logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
-  return RaggedAttentionResult(
-    output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights.map { split($0, shape) },
-    scores: Dictionary(uniqueKeysWithValues: outputs.scores.map { ($0.stage, split($0.tensor, shape)) }))
+  return RaggedAttentionResult(outputs, shape)
+}
+
+extension RaggedAttentionResult {
+  init(_ outputs: AttentionOutputs, _ shape: AttentionShape) {
+    self.init(
+      output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights.map { split($0, shape) },
+      scores: Dictionary(uniqueKeysWithValues: outputs.scores.map { ($0.stage, split($0.tensor, shape)) }))
+  }
 }
 
 /// The `[Hq, Lq, Lk]` tensor of each sequence.
@@ -64,9 +71,11 @@ extension AttentionShape {
     query: [Int], key: [Int], value: [Int], layout: SequenceLayout, keyLayout: SequenceLayout, heads: Int,
     keyValueHeads: Int
   ) {
-    let shapes = """
+    var shapes: String {
+      """
       query \(query), key \(key), value \(value), query lengths \(layout.lengths), key lengths \(keyLayout.lengths)
       """
+    }
     require(
       query.count == 2 && key.count == 2 && value.count == 2,
       "attention: \(shapes) are not [tokens, Hq · dk], [tokens, Hkv · dk], [tokens, Hkv · dv]")

@@ -41,8 +41,9 @@ public func scaledDotProductAttention(
   runAttention(
     shape, mask: mask, options: options, isRagged: false,
     query: (query, strides(shape.heads, queries, shape.keyWidth)),
-    key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
-    value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth)),
+    keys: .tensors(
+      key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
+      value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth))),
     outputs: &outputs, outputStrides: strides(shape.heads, queries, shape.valueWidth),
     logSumExpStrides: strides(shape.heads, queries, 1))
   let scoreShape = [batch, shape.heads, queries, keys]
@@ -54,7 +55,7 @@ public func scaledDotProductAttention(
 extension AttentionShape {
   /// - Precondition: the 4-D shapes fit each other.
   init(query: [Int], key: [Int], value: [Int]) {
-    let shapes = "query \(query), key \(key), value \(value)"
+    var shapes: String { "query \(query), key \(key), value \(value)" }
     require(
       query.count == 4 && key.count == 4 && value.count == 4,
       "attention: \(shapes) are not [B, Hq, Lq, dk], [B, Hkv, Lk, dk], [B, Hkv, Lk, dv]")
@@ -69,47 +70,68 @@ extension AttentionShape {
   /// - Precondition: the heads form whole groups, and keys have a width.
   init(
     queryLengths: [Int], keyLengths: [Int], heads: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int,
-    shapes: String
+    shapes: @autoclosure () -> String
   ) {
     require(
       keyValueHeads > 0 && heads > 0 && heads.isMultiple(of: keyValueHeads),
-      "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes))")
-    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes))")
+      "attention: \(heads) query heads are no multiple of \(keyValueHeads) kv heads (\(shapes()))")
+    require(keyWidth > 0, "attention: dk is \(keyWidth) (\(shapes()))")
     require(
       valueWidth >= 0 && queryLengths.allSatisfy { $0 >= 0 } && keyLengths.allSatisfy { $0 >= 0 },
-      "attention: \(shapes): no extent may be negative")
+      "attention: \(shapes()): no extent may be negative")
     self.init(
       queryLengths: queryLengths, keyLengths: keyLengths, heads: heads, keyValueHeads: keyValueHeads,
       keyWidth: keyWidth, valueWidth: valueWidth)
   }
 }
 
+/// Where a call finds its keys and values.
+enum KeyValueSource {
+  case tensors(
+    key: (tensor: Tensor, strides: AttentionProblem.Strides), value: (tensor: Tensor, strides: AttentionProblem.Strides)
+  )
+  case cache(KeyValueTable, firstKeys: [Int])
+}
+
 /// Resolves the mask, points at the memory, and runs the path.
 func runAttention(
   _ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool,
-  query: (tensor: Tensor, strides: AttentionProblem.Strides), key: (tensor: Tensor, strides: AttentionProblem.Strides),
-  value: (tensor: Tensor, strides: AttentionProblem.Strides), outputs: inout AttentionOutputs,
+  query: (tensor: Tensor, strides: AttentionProblem.Strides), keys: KeyValueSource, outputs: inout AttentionOutputs,
   outputStrides: AttentionProblem.Strides, logSumExpStrides: AttentionProblem.Strides
 ) {
-  let geometry = MaskGeometry(
+  var geometry = MaskGeometry(
     mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
+  if case .cache(_, let firstKeys) = keys { geometry.firstKeys = firstKeys }
+  // Nothing to compute, and of empty tensors, extents whose product overflows are legal.
+  guard !shape.isEmpty else { return }
   let scoreStrides = AttentionProblem.Strides.scores(
     queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads)
   outputs.withPointers { output, logSumExp, weights, scores in
     let problem = AttentionProblem(
       shape: shape, scale: options.scale ?? shape.scale, softcap: options.softcap, mask: geometry,
-      query: .init(base: query.tensor.unsafeBase, strides: query.strides),
-      key: .init(base: key.tensor.unsafeBase, strides: key.strides),
-      value: .init(base: value.tensor.unsafeBase, strides: value.strides),
+      query: .init(base: query.tensor.unsafeBase, strides: query.strides), keys: keys.resolved,
       output: .init(base: output, strides: outputStrides),
       logSumExp: logSumExp.map { .init(base: $0, strides: logSumExpStrides) },
       weights: weights.map { .init(base: $0, strides: scoreStrides) },
       scores: scores.map { ($0.0, .init(base: $0.1, strides: scoreStrides)) })
     switch AttentionPlan.choose(options.path, shape: shape).path {
     case .naive: runNaive(problem)
-    case .blas, .automatic: runBLAS(problem)
+    case .blas: runBLAS(problem)
+    case .fused, .automatic: runFused(problem)
     }
   }
   // The geometry alone owns the cells of a predicate.
-  withExtendedLifetime((query.tensor, key.tensor, value.tensor, geometry)) {}
+  withExtendedLifetime((query.tensor, keys, geometry)) {}
+}
+
+extension KeyValueSource {
+  fileprivate var resolved: AttentionProblem.Keys {
+    switch self {
+    case .tensors(let key, let value):
+      .rows(
+        key: .init(base: key.tensor.unsafeBase, strides: key.strides),
+        value: .init(base: value.tensor.unsafeBase, strides: value.strides))
+    case .cache(let table, _): .pages(table)
+    }
+  }
 }

@@ -76,18 +76,19 @@ public final class TensorStorage: @unchecked Sendable {
     var lastUse = 0
   }
 
-  /// The free lists, by size class in bytes.
+  /// The free lists of all size classes.
   private struct FreeBlocks: Sendable {
     var limit = 256 << 20
     private(set) var bytes = 0
-    private var lists: [Int: FreeList] = [:]
+    /// By ``place(of:)``.
+    private var lists = [FreeList](repeating: FreeList(), count: 4 * Int.bitWidth)
     /// Counts what comes and goes.
     private var clock = 0
 
     mutating func take(_ sizeClass: Int) -> UnsafeMutablePointer<Float>? {
       guard let block = remove(from: sizeClass) else { return nil }
       clock += 1
-      lists[sizeClass]?.lastUse = clock
+      lists[FreeBlocks.place(of: sizeClass)].lastUse = clock
       return block.base
     }
 
@@ -97,14 +98,15 @@ public final class TensorStorage: @unchecked Sendable {
       let block = Block(base: base)
       guard sizeClass <= limit else { return [block] }
       clock += 1
-      lists[sizeClass, default: FreeList()].lastUse = clock
+      let place = FreeBlocks.place(of: sizeClass)
+      lists[place].lastUse = clock
       var displaced: [Block] = []
       while bytes + sizeClass > limit {
         guard let idle = stalestClass(idleSince: clock - FreeBlocks.idleUses) else { return displaced + [block] }
         while bytes + sizeClass > limit, let other = remove(from: idle) { displaced.append(other) }
       }
       bytes += sizeClass
-      lists[sizeClass]?.blocks.append(block)
+      lists[place].blocks.append(block)
       return displaced
     }
 
@@ -112,27 +114,33 @@ public final class TensorStorage: @unchecked Sendable {
     /// in turns do not displace each other.
     private static let idleUses = 64
 
-    /// A few dozen classes at most, and looked through only when the cache is full.
+    /// Looked for only when the cache is full.
     private func stalestClass(idleSince last: Int) -> Int? {
-      var stalest: (sizeClass: Int, lastUse: Int)?
-      for (sizeClass, list) in lists where !list.blocks.isEmpty && list.lastUse <= last {
-        if list.lastUse < stalest?.lastUse ?? .max { stalest = (sizeClass, list.lastUse) }
-      }
-      return stalest?.sizeClass
+      let idle = lists.indices.filter { !lists[$0].blocks.isEmpty && lists[$0].lastUse <= last }
+      return idle.min { lists[$0].lastUse < lists[$1].lastUse }.map(FreeBlocks.sizeClass(at:))
     }
+
+    /// Four places for each power of two.
+    private static func place(of sizeClass: Int) -> Int {
+      let exponent = Int.bitWidth - 1 - sizeClass.leadingZeroBitCount
+      return 4 * exponent + (sizeClass >> (exponent - 2)) & 3
+    }
+
+    private static func sizeClass(at place: Int) -> Int { (4 + place & 3) << (place / 4 - 2) }
 
     /// Sets the limit and takes out what is over it, largest blocks first; the caller frees them outside the lock.
     mutating func shrink(to newLimit: Int) -> [Block] {
       limit = newLimit
       var excess: [Block] = []
-      for sizeClass in lists.keys.sorted(by: >) {
+      for place in lists.indices.reversed() where !lists[place].blocks.isEmpty {
+        let sizeClass = FreeBlocks.sizeClass(at: place)
         while bytes > limit, let block = remove(from: sizeClass) { excess.append(block) }
       }
       return excess
     }
 
     private mutating func remove(from sizeClass: Int) -> Block? {
-      guard let block = lists[sizeClass]?.blocks.popLast() else { return nil }
+      guard let block = lists[FreeBlocks.place(of: sizeClass)].blocks.popLast() else { return nil }
       bytes -= sizeClass
       return block
     }

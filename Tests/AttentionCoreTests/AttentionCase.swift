@@ -38,7 +38,7 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
 }
 
 /// The paths that every case runs over.
-let paths: [AttentionPath] = [.naive, .blas, .automatic]
+let paths: [AttentionPath] = [.naive, .blas, .fused, .automatic]
 
 extension AttentionCase {
   static let all: [AttentionCase] = plain + lengths + widths + masks + combinations + magnitudes
@@ -69,6 +69,11 @@ extension AttentionCase {
       ]
     } + [
       AttentionCase(name: "no sequence", batch: 0),
+      AttentionCase(name: "Lk 1,023", batch: 1, queries: 4, keys: 1023, mask: .causal(.end)),
+      AttentionCase(name: "Lk 1,024", batch: 1, queries: 4, keys: 1024, mask: .causal(.end)),
+      AttentionCase(name: "Lk 1,025", batch: 1, queries: 4, keys: 1025, mask: .causal(.end)),
+      AttentionCase(
+        name: "Lk 3,100", batch: 1, heads: 4, keyValueHeads: 1, queries: 70, keys: 3100, mask: .causal(.end)),
       AttentionCase(name: "several blocks", batch: 1, heads: 1, keyValueHeads: 1, queries: 700, keys: 650),
       AttentionCase(
         name: "several blocks causal", batch: 1, heads: 1, keyValueHeads: 1, queries: 700, keys: 650,
@@ -85,10 +90,10 @@ extension AttentionCase {
     ]
 
   private static let widths: [AttentionCase] =
-    [1, 2, 3, 5, 15, 17, 20, 33, 64, 80, 128].map {
+    [1, 2, 3, 5, 15, 17, 20, 33, 64, 80, 128, 256, 257, 600].map {
       AttentionCase(name: "dk \($0)", queries: 19, keys: 21, keyWidth: $0)
     }
-    + [0, 1, 3, 17, 33, 64, 128].map {
+    + [0, 1, 3, 17, 33, 64, 128, 256, 257, 600].map {
       AttentionCase(name: "dv \($0)", queries: 19, keys: 21, valueWidth: $0)
     }
 

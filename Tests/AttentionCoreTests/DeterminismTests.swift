@@ -12,10 +12,13 @@ import Testing
       name: "causal", batch: 1, heads: 3, keyValueHeads: 3, queries: 500, keys: 600, keyWidth: 32, mask: .causal(.end)),
     AttentionCase(
       name: "grouped", heads: 6, keyValueHeads: 2, queries: 129, keys: 257, keyWidth: 20, mask: .keyLengths([200, 3])),
+    AttentionCase(
+      name: "few queries, many keys", batch: 1, heads: 2, keyValueHeads: 1, queries: 3, keys: 9000, keyWidth: 32,
+      valueWidth: 24, mask: .causal(.end)),
     AttentionCase(name: "small", batch: 4, queries: 5, keys: 5),
   ]
 
-  @Test(arguments: cases, [AttentionPath.naive, .blas])
+  @Test(arguments: cases, [AttentionPath.naive, .blas, .fused])
   func threadCountChangesNoBit(_ testCase: AttentionCase, _ path: AttentionPath) {
     let before = Engine.threadCount.count
     defer { Engine.setThreadCount(before) }
@@ -31,7 +34,7 @@ import Testing
       #expect(Engine.threadCount == ThreadCount(count: count, reason: .program))
       for _ in 0..<3 {
         let result = attend()
-        #expect(result.output.hasBits(of: expected.output), "\(count) threads")
+        #expect(result.output.hasBits(of: expected.output) as Bool, "\(count) threads")
         #expect(result.logSumExp!.hasBits(of: expected.logSumExp!), "\(count) threads")
         #expect(result.weights!.hasBits(of: expected.weights!), "\(count) threads")
       }
@@ -39,12 +42,13 @@ import Testing
   }
 
   /// 64 threads of a host program at once, each with calls of its own.
-  @Test func concurrentCallersChangeNoBit() async {
+  @Test(arguments: [AttentionPath.blas, .fused])
+  func concurrentCallersChangeNoBit(_ path: AttentionPath) async {
     let calls = Self.cases.map { testCase in
       let (query, key, value) = testCase.operands
       return { @Sendable in
         scaledDotProductAttention(
-          query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(.blas))
+          query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(path))
       }
     }
     let expected = calls.map { $0() }

@@ -97,7 +97,7 @@ import Testing
   }
 
   /// Batch mates change no bit: each sequence alone gives its rows of the batch.
-  @Test(arguments: [AttentionPath.naive, .blas])
+  @Test(arguments: [AttentionPath.naive, .blas, .fused])
   func aloneEqualsBatched(_ path: AttentionPath) {
     for batch in Self.batches where ["self", "causal", "cross causal end"].contains(batch.name) {
       let (query, key, value) = batch.operands
@@ -117,7 +117,7 @@ import Testing
   }
 
   /// A padded 4-D batch with key lengths gives the rows of the ragged batch, whatever the padding holds.
-  @Test(arguments: [AttentionPath.naive, .blas])
+  @Test(arguments: [AttentionPath.naive, .blas, .fused])
   func paddedEqualsRagged(_ path: AttentionPath) {
     let batch = Self.batches[0]
     let (heads, width, valueWidth) = (batch.heads, batch.keyWidth, batch.valueWidth)

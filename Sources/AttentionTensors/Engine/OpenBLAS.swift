@@ -40,9 +40,8 @@ public enum OpenBLAS {
     default: .serial
     }
 
-  /// The multiply-adds up to which a product without transposition of its right side takes the small-matrix kernels,
-  /// or 0 on cores that have none.
-  static let smallProductLimit = ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(coreName) ? 1_000_000 : 0
+  /// Whether this core has the small-matrix kernels on which results are row-local: AVX-512 cores do.
+  public static let hasSmallMatrixKernels = ProductTiles.current.smallVolume != nil
 
   /// The threads that may be inside OpenBLAS at once: its build-time limit on work buffers, past which it ends the
   /// process.

@@ -68,6 +68,35 @@ typedef struct attention_kernels {
   void (*_Nonnull transpose)(const float *_Nonnull source, size_t source_stride, float *_Nonnull target,
                              size_t target_stride, size_t rows, size_t columns);
 
+  /// One step of an online softmax over a tile of scores: `rows` rows of `columns` scores, a multiple of 16, masked ones
+  /// -inf. Turns scores into weights e^(score - reference[row]) and adds them to sums[row]; where a score exceeds a row's
+  /// reference by more than a slack, the reference moves there first and the sum is rescaled. `factors` receives what
+  /// each row's other accumulators are to be multiplied by; returns whether one of them is not 1.
+  ///
+  /// Start with references of -inf and sums of 0. A row of nothing but -inf changes nothing; a NaN or +inf makes the sum
+  /// NaN. A row's bits depend on its own scores alone, and -inf before or behind them changes none.
+  bool (*_Nonnull softmax_tile)(float *_Nonnull scores, size_t stride, size_t rows, size_t columns,
+                                float *_Nonnull references, float *_Nonnull sums, float *_Nonnull factors);
+
+  /// y[i] = e^(x[i] - reference) * factor, by the same exponential as softmax_tile. A finite reference >= x[i] - 6.
+  void (*_Nonnull weights_row)(const float *_Nonnull x, float reference, float factor, float *_Nonnull y, size_t n);
+
+  /// e^x by the same exponential as softmax_tile, for x <= 88.
+  float (*_Nonnull weight)(float x);
+
+  /// Multiplies each row by its factor; rows with a factor of 1 are not touched.
+  void (*_Nonnull scale_rows)(float *_Nonnull x, size_t stride, size_t rows, size_t columns,
+                              const float *_Nonnull factors);
+
+  /// y[i] = of_y * y[i] + of_x * x[i].
+  void (*_Nonnull merge)(float *_Nonnull y, float of_y, const float *_Nonnull x, float of_x, size_t n);
+
+  /// y[i] = factor * x[i] + 0: no -0.
+  void (*_Nonnull finish_row)(const float *_Nonnull x, float factor, float *_Nonnull y, size_t n);
+
+  /// Bit 0: some byte is not 0; bit 1: some byte is 0. 0 when n = 0.
+  unsigned (*_Nonnull classify_bytes)(const uint8_t *_Nonnull x, size_t n);
+
   /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
   /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.
   double (*_Nonnull fma_peak)(uint64_t iterations, float *_Nonnull sink);

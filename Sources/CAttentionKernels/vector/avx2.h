@@ -72,3 +72,23 @@ VECTOR_FN float v_largest(vf x) {
   __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_shuffle_ps(c, c, 1)));
 }
+
+VECTOR_FN vf v_fraction(vf x, vf *floor) {
+  x = v_max(v_set(-127.0f), x);
+  *floor = _mm256_floor_ps(x);
+  return x - *floor;
+}
+VECTOR_FN vf v_times_power_of_2(vf x, vf floor) {
+  __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127));
+  return x * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+
+#define V_FOLD_4(OP)                                                                                                   \
+  __m256d ab = _mm256_castps_pd(_mm256_##OP##_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));                 \
+  __m256d cd = _mm256_castps_pd(_mm256_##OP##_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));                 \
+  __m256 all = _mm256_##OP##_ps(                                                                                       \
+      _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));                     \
+  _mm_storeu_ps(result, _mm_##OP##_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)))
+
+VECTOR_FN void v_sum_4(vf a, vf b, vf c, vf d, float *result) { V_FOLD_4(add); }
+VECTOR_FN void v_largest_4(vf a, vf b, vf c, vf d, float *result) { V_FOLD_4(max); }

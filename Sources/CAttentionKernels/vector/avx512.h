@@ -58,3 +58,21 @@ VECTOR_FN float v_largest(vf x) {
   __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_shuffle_ps(c, c, 1)));
 }
+
+// vreduceps and vscalefps take the floor themselves: of -inf the fraction is 0, and the scaled result 0.
+VECTOR_FN vf v_fraction(vf x, vf *floor) {
+  *floor = x;
+  return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+VECTOR_FN vf v_times_power_of_2(vf x, vf floor) { return _mm512_scalef_ps(x, floor); }
+
+#define V_FOLD_4(OP)                                                                                                   \
+  __m512d ab = _mm512_castps_pd(_mm512_##OP##_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));                 \
+  __m512d cd = _mm512_castps_pd(_mm512_##OP##_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));                 \
+  __m512 all = _mm512_##OP##_ps(                                                                                       \
+      _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));                     \
+  __m256 half = _mm256_##OP##_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));                         \
+  _mm_storeu_ps(result, _mm_##OP##_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)))
+
+VECTOR_FN void v_sum_4(vf a, vf b, vf c, vf d, float *result) { V_FOLD_4(add); }
+VECTOR_FN void v_largest_4(vf a, vf b, vf c, vf d, float *result) { V_FOLD_4(max); }

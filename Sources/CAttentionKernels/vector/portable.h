@@ -112,3 +112,31 @@ VECTOR_FN float v_largest(vf x) {
   vf c = v_max(x, x.zwxy);
   return c.x > c.y ? c.x : c.y;
 }
+
+/// x - floor(x), in [0, 1), and the floor, for x <= 2^22; for v_times_power_of_2 alone. -inf gives 0 and a floor that
+/// scales to 0, as everything below -126 may; NaN gives NaN.
+VECTOR_FN vf v_fraction(vf x, vf *floor) {
+  x = v_max(v_set(-127.0f), x);
+  vf nearest = (x + 0x1.8p23f) - 0x1.8p23f;
+  *floor = nearest > x ? nearest - 1.0f : nearest;
+  return x - *floor;
+}
+/// x times 2 to this floor, for x in [1, 2]; results below 2^-126 may be 0.
+VECTOR_FN vf v_times_power_of_2(vf x, vf floor) {
+  // The low bits of this sum are those of the integer.
+  vu exponent = (vu)(floor + (0x1.8p23f + 127.0f));
+  return x * (vf)(exponent << 23);
+}
+
+/// The sum of each of four vectors; every one's lanes are added in the same order, whichever its place.
+VECTOR_FN void v_sum_4(vf a, vf b, vf c, vf d, float *result) {
+  vf ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  vf cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  v_store(result, __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+}
+/// The largest lane of each of four vectors; any lane if one is a NaN.
+VECTOR_FN void v_largest_4(vf a, vf b, vf c, vf d, float *result) {
+  vf ab = v_max(__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(a, b, 2, 6, 3, 7));
+  vf cd = v_max(__builtin_shufflevector(c, d, 0, 4, 1, 5), __builtin_shufflevector(c, d, 2, 6, 3, 7));
+  v_store(result, v_max(__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7)));
+}

@@ -74,7 +74,7 @@ package enum MatrixProduct {
   package static func multiplyByTiles(
     _ left: MatrixView, _ right: MatrixView, factor: Float = 1, into result: MutableMatrixView
   ) {
-    let rows = OpenBLAS.smallProductLimit / max(1, right.rows * right.columns)
+    let rows = (ProductTiles.current.smallVolume ?? 0) / max(1, right.rows * right.columns)
     guard rows >= 16, rows < left.rows else { return multiply(left, right, factor: factor, into: result) }
     // Tiles of nearly equal height: a few rows alone would not fill the kernel.
     let tiles = (left.rows + rows - 1) / rows
@@ -91,10 +91,9 @@ package enum MatrixProduct {
     }
   }
 
-  /// The columns of a panel: a multiple of 16 that leaves room for some dozens of rows in a small-matrix product; 0
-  /// where OpenBLAS has no such kernels or the inner dimension leaves no room.
   private static func panelColumns(inner: Int) -> Int {
-    inner > 0 ? min(128, OpenBLAS.smallProductLimit / (64 * inner)) / 16 * 16 : 0
+    ProductTiles.current.smallVolume == nil || inner == 0
+      ? 0 : ProductTiles.current.panelColumns(inner: inner, limit: 128)
   }
 
   /// The room that ``multiplyByPanels(_:transposing:factor:panel:into:)`` needs for a panel.

@@ -1,0 +1,251 @@
+import AttentionTensors
+
+/// The keys and values of sequences that grow: what generation keeps of the tokens it has seen.
+///
+///     var cache = KeyValueCache(sequenceCount: 1, keyValueHeads: 8, keyWidth: 128, valueWidth: 128)
+///     cache.append(key: k, value: v, layout: SequenceLayout(lengths: [12]))  // a prompt
+///     let output = scaledDotProductAttention(query: q, layout: SequenceLayout(lengths: [12]), cache: cache, heads: 32)
+///
+/// Keys are kept transposed, in the panels that the fused path multiplies by, so that prefill, chunked prefill, a reused
+/// prefix and one token at a time are one code path on one grid. On cores with small-matrix kernels
+/// (``AttentionTensors/OpenBLAS/hasSmallMatrixKernels``) all of them give equal bits.
+///
+/// A value type whose pages are shared until written to: copying a cache, or forking a sequence, copies no key.
+public struct KeyValueCache: Sendable {
+  /// The heads of key and value, Hkv.
+  public let keyValueHeads: Int
+  /// The width of a key head, dk.
+  public let keyWidth: Int
+  /// The width of a value head, dv.
+  public let valueWidth: Int
+  /// How many positions a query sees, its own included; all before it if nil.
+  ///
+  /// Attention over the cache applies this window, and what no later query can see is forgotten at the next
+  /// ``append(key:value:layout:)``, in whole blocks.
+  public let window: Int?
+
+  let tiling: FusedTiling
+  private var sequences: [Sequence]
+
+  /// One sequence: pages from block `firstBlock` on.
+  fileprivate struct Sequence: Sendable {
+    var length = 0
+    /// The first position that is not forgotten.
+    var firstKept = 0
+    var firstBlock = 0
+    var pages: [KeyValuePage] = []
+  }
+
+  /// Creates a cache of empty sequences.
+  ///
+  /// - Precondition: counts and widths are positive; a window, if any, is positive.
+  public init(sequenceCount: Int, keyValueHeads: Int, keyWidth: Int, valueWidth: Int, window: Int? = nil) {
+    require(
+      sequenceCount >= 0 && keyValueHeads > 0 && keyWidth > 0 && valueWidth > 0 && (window ?? 1) > 0,
+      """
+      KeyValueCache: \(sequenceCount) sequences of \(keyValueHeads) kv heads, keys \(keyWidth) and values \(valueWidth) \
+      wide, window \(window.map(String.init) ?? "none") cannot be
+      """)
+    self.keyValueHeads = keyValueHeads
+    self.keyWidth = keyWidth
+    self.valueWidth = valueWidth
+    self.window = window
+    tiling = FusedTiling(keyWidth: keyWidth, valueWidth: valueWidth)
+    sequences = [Sequence](repeating: Sequence(), count: sequenceCount)
+  }
+
+  /// The number of sequences.
+  public var sequenceCount: Int { sequences.count }
+
+  /// The positions that were appended to each sequence, those that a window has left behind included.
+  public var lengths: [Int] { sequences.map(\.length) }
+
+  /// The positions of a sequence that are not forgotten.
+  public func retainedPositions(ofSequence sequence: Int) -> Range<Int> {
+    sequences[sequence].firstKept..<sequences[sequence].length
+  }
+
+  /// The bytes of the pages of all sequences; a page that sequences share is counted once.
+  public var byteCount: Int {
+    var seen: Set<ObjectIdentifier> = []
+    for sequence in sequences { for page in sequence.pages { seen.insert(ObjectIdentifier(page)) } }
+    return seen.count * KeyValuePage.scalars(tiling, heads: keyValueHeads) * MemoryLayout<Float>.stride
+  }
+
+  // MARK: Growing
+
+  /// Appends tokens to every sequence: `layout.lengths[s]` to sequence s, 0 of them included. O(tokens · Hkv · (dk + dv)).
+  ///
+  /// - Parameters:
+  ///   - key: `[tokens, Hkv · dk]`.
+  ///   - value: `[tokens, Hkv · dv]`.
+  /// - Precondition: the shapes fit the layout and the cache.
+  public mutating func append(key: Tensor, value: Tensor, layout: SequenceLayout) {
+    require(
+      layout.sequenceCount == sequenceCount && key.shape == [layout.tokenCount, keyValueHeads * keyWidth]
+        && value.shape == [layout.tokenCount, keyValueHeads * valueWidth],
+      """
+      KeyValueCache: key \(key.shape), value \(value.shape), lengths \(layout.lengths) do not fit \(sequenceCount) \
+      sequences of \(keyValueHeads) kv heads, keys \(keyWidth) and values \(valueWidth) wide
+      """)
+    var writes: [PageWrite] = []
+    for sequence in 0..<sequenceCount where layout.lengths[sequence] > 0 {
+      let tokens = layout.range(of: sequence)
+      if let window { sequences[sequence].evict(window: window, tiling) }
+      writes += sequences[sequence].extend(by: tokens.count, tiling, heads: keyValueHeads).map {
+        page, positions, first in
+        PageWrite(page: page, positions: positions, token: tokens.lowerBound + first)
+      }
+    }
+    let cells = layout.tokenCount * keyValueHeads * (keyWidth + valueWidth)
+    let source = CacheRows(key: key, value: value, writes: writes)
+    WorkerPool.shared.forEach(writes.count, inline: cells < 1 << 17) { source.write($0) }
+  }
+
+  // MARK: Shrinking and forking
+
+  /// Forgets the positions of a sequence from `length` on. Blocks that are left empty are freed.
+  ///
+  /// - Precondition: `length` is not past the end. With a window, it is 0 or leaves all that the next query sees: it does
+  ///   not reach behind the tokens of the last ``append(key:value:layout:)`` once something was forgotten.
+  public mutating func truncate(sequence: Int, toLength length: Int) {
+    let kept = retainedPositions(ofSequence: sequence)
+    let needed = max(0, length - (window ?? .max) + 1)
+    require(
+      length >= 0 && length <= kept.upperBound && (length == 0 || kept.lowerBound <= needed),
+      """
+      KeyValueCache: sequence \(sequence) holds positions \(kept), window \(window.map(String.init) ?? "none"); it cannot \
+      be truncated to \(length)
+      """)
+    sequences[sequence].truncate(to: length, tiling)
+  }
+
+  /// Adds a sequence that begins with the first `length` positions of another one, and shares their pages with it until
+  /// either writes to them. O(pages).
+  ///
+  /// - Returns: the number of the new sequence.
+  /// - Precondition: as for ``truncate(sequence:toLength:)``.
+  @discardableResult
+  public mutating func appendSequence(forking sequence: Int, length: Int? = nil) -> Int {
+    sequences.append(sequences[sequence])
+    truncate(sequence: sequenceCount - 1, toLength: length ?? sequences[sequence].length)
+    return sequenceCount - 1
+  }
+
+  /// Adds an empty sequence, and returns its number.
+  @discardableResult
+  public mutating func appendSequence() -> Int {
+    sequences.append(Sequence())
+    return sequenceCount - 1
+  }
+
+  /// Removes a sequence; later ones move up.
+  public mutating func removeSequence(_ sequence: Int) { sequences.remove(at: sequence) }
+
+  // MARK: Reading
+
+  /// The keys and values of a sequence's retained positions, as they were appended: `[positions, Hkv · dk]` and
+  /// `[positions, Hkv · dv]`.
+  public func rows(ofSequence sequence: Int) -> (key: Tensor, value: Tensor) {
+    let positions = retainedPositions(ofSequence: sequence)
+    let source = sequences[sequence]
+    func gather(_ width: Int, _ scalar: (KeyValuePage, Int, Int, Int) -> Float) -> Tensor {
+      Tensor(uninitialized: [positions.count, keyValueHeads * width]) { buffer in
+        for (row, position) in positions.enumerated() {
+          let page = source.pages[position / tiling.blockKeys - source.firstBlock]
+          for head in 0..<keyValueHeads {
+            for column in 0..<width {
+              buffer[(row * keyValueHeads + head) * width + column] =
+                scalar(page, head, position % tiling.blockKeys, column)
+            }
+          }
+        }
+      }
+    }
+    return (
+      gather(keyWidth) { $0.panel($1)[$3 * tiling.blockKeys + $2] },
+      gather(valueWidth) { $0.values($1)[$2 * tiling.paddedValueWidth + $3] }
+    )
+  }
+
+  /// The pages as a call of attention reads them.
+  func table() -> KeyValueTable {
+    KeyValueTable(
+      tiling: tiling, heads: keyValueHeads, pages: sequences.map(\.pages), firstBlocks: sequences.map(\.firstBlock))
+  }
+}
+
+extension KeyValueCache.Sequence {
+  /// Makes room for tokens. Returns which positions of which pages they take, and the first token of each.
+  mutating func extend(
+    by count: Int, _ tiling: FusedTiling, heads: Int
+  ) -> [(page: KeyValuePage, positions: Range<Int>, first: Int)] {
+    var writes: [(KeyValuePage, Range<Int>, Int)] = []
+    var done = 0
+    while done < count {
+      let (block, offset) = (length + done).quotientAndRemainder(dividingBy: tiling.blockKeys)
+      let index = block - firstBlock
+      if index == pages.count {
+        pages.append(KeyValuePage(tiling, heads: heads))
+      } else if !isKnownUniquelyReferenced(&pages[index]) {
+        pages[index] = KeyValuePage(copying: pages[index], keys: offset)
+      }
+      let taken = min(count - done, tiling.blockKeys - offset)
+      writes.append((pages[index], offset..<offset + taken, done))
+      done += taken
+    }
+    length += count
+    return writes
+  }
+
+  /// Forgets what the next query does not see, and frees the blocks that it leaves empty.
+  mutating func evict(window: Int, _ tiling: FusedTiling) {
+    firstKept = max(0, length - window + 1)
+    let first = firstKept / tiling.blockKeys
+    guard first > firstBlock else { return }
+    pages.removeFirst(min(pages.count, first - firstBlock))
+    firstBlock = first
+  }
+
+  mutating func truncate(to newLength: Int, _ tiling: FusedTiling) {
+    length = newLength
+    if newLength == 0 {
+      self = KeyValueCache.Sequence()
+      return
+    }
+    let blocks = (newLength + tiling.blockKeys - 1) / tiling.blockKeys - firstBlock
+    if blocks < pages.count { pages.removeLast(pages.count - blocks) }
+  }
+}
+
+/// Positions of one page, and the first token that goes there.
+private struct PageWrite: Sendable {
+  let page: KeyValuePage
+  let positions: Range<Int>
+  let token: Int
+}
+
+/// The rows that are appended, and where they go.
+private struct CacheRows: Sendable {
+  let key: Tensor
+  let value: Tensor
+  let writes: [PageWrite]
+
+  func write(_ index: Int) {
+    let write = writes[index]
+    write.page.write(
+      write.positions, key: key.unsafeBase + write.token * key.shape[1],
+      value: value.unsafeBase + write.token * value.shape[1])
+    withExtendedLifetime((key, value)) {}
+  }
+}
+
+/// The pages of a cache while a call reads them.
+struct KeyValueTable: Sendable {
+  let tiling: FusedTiling
+  let heads: Int
+  let pages: [[KeyValuePage]]
+  let firstBlocks: [Int]
+
+  func page(sequence: Int, block: Int) -> KeyValuePage { pages[sequence][block - firstBlocks[sequence]] }
+}

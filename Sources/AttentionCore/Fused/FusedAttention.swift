@@ -1,0 +1,149 @@
+import AttentionTensors
+import CAttentionKernels
+
+/// Attention by tiles, with a running softmax and no score matrix in memory (Rabe and Staats, 2112.05682; Dao et al.,
+/// 2205.14135), on products that stay on OpenBLAS's fast path.
+///
+/// Keys are transposed once for each sequence and kv head, into panels on a grid that starts at the sequence's first
+/// key. A row is summed block by block, segment by segment, in that order, whoever computes it: its bits depend on its
+/// query, its visible keys, and that grid.
+func runFused(_ problem: AttentionProblem) {
+  let tiling = FusedTiling(keyWidth: problem.shape.keyWidth, valueWidth: problem.shape.valueWidth)
+  let masks = FusedMasks(problem.mask, blockKeys: tiling.blockKeys)
+  let schedule = FusedSchedule(
+    problem.shape, masks.geometry, tiling, threads: Engine.threadCount.count, isPacked: problem.isPacked)
+  let run = FusedRun(problem: problem, tiling: tiling, masks: masks)
+  for wave in schedule.waves { run.run(wave) }
+}
+
+/// A call of the fused path.
+private struct FusedRun: Sendable {
+  let problem: AttentionProblem
+  let tiling: FusedTiling
+  let masks: FusedMasks
+
+  func run(_ wave: FusedSchedule.Wave) {
+    let panels = wave.panelScalars > 0 ? TensorStorage(minimumCapacity: wave.panelScalars) : nil
+    let partials = wave.partialScalars > 0 ? TensorStorage(minimumCapacity: wave.partialScalars) : nil
+    nonisolated(unsafe) let panelBase = panels?.base
+    nonisolated(unsafe) let partialBase = partials?.base
+    WorkerPool.shared.forEach(wave.packings.count, inline: wave.isSmall) { index in
+      pack(wave.packings[index], into: panelBase!)
+    }
+    WorkerPool.shared.forEach(wave.batches.count, inline: wave.isSmall) { index in
+      run(wave.tasks[wave.batches[index]], panels: panelBase, partials: partialBase)
+    }
+    WorkerPool.shared.forEach(wave.merges.count, inline: wave.isSmall) { index in
+      merge(wave.merges[index], partials: partialBase!)
+    }
+    withExtendedLifetime((panels, partials)) {}
+  }
+
+  private func blocks(_ unit: FusedSchedule.Unit, _ packing: KeyBlocks.Packing = .none) -> KeyBlocks {
+    KeyBlocks(problem, tiling, sequence: unit.sequence, keyValueHead: unit.keyValueHead, packing: packing)
+  }
+
+  // MARK: Packing
+
+  /// Panels of all blocks, then padded values if they are needed.
+  private func pack(
+    _ blocks: Range<Int>, of keys: KeyBlocks, count: Int, into memory: UnsafeMutablePointer<Float>
+  ) {
+    for block in blocks {
+      keys.packPanel(block, into: memory + block * tiling.panelScalars)
+      if !KeyBlocks.usesValuesInPlace(tiling) {
+        keys.padValues(block, into: memory + count * tiling.panelScalars + block * tiling.valueBlockScalars)
+      }
+    }
+  }
+
+  private func pack(_ packing: FusedSchedule.Packing, into panels: UnsafeMutablePointer<Float>) {
+    let keys = blocks(packing.unit)
+    pack(
+      packing.blocks, of: keys, count: tiling.blocks(keys: keys.count), into: panels + packing.unit.panelOffset)
+  }
+
+  // MARK: Tasks
+
+  private func run(
+    _ tasks: ArraySlice<FusedSchedule.Task>, panels: UnsafeMutablePointer<Float>?,
+    partials: UnsafeMutablePointer<Float>?
+  ) {
+    let own = tasks.reduce(0) {
+      max($0, $1.unit.ownScalars(tiling, keys: masks.geometry.existingKeys[$1.unit.sequence]))
+    }
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
+    for task in tasks {
+      let unit = task.unit
+      let keys = blocks(unit, panels: panels, own: scratch.base + FusedTile.scalars(tiling))
+      var first = task.rows.lowerBound
+      while first < task.rows.upperBound {
+        let rows = first..<min(task.rows.upperBound, first + unit.tileRows)
+        tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: rows, blocks: keys)
+        if let part = task.part {
+          for segment in part.segments {
+            _ = tile.accumulate(
+              segments: segment..<segment + 1, into: sums(part, segment, rows: rows.count, partials: partials!))
+          }
+        } else {
+          tile.run()
+        }
+        first = rows.upperBound
+      }
+    }
+    withExtendedLifetime(scratch) {}
+  }
+
+  /// The blocks of a unit where a task finds them; packed now if they are the task's own.
+  private func blocks(
+    _ unit: FusedSchedule.Unit, panels: UnsafeMutablePointer<Float>?, own memory: UnsafeMutablePointer<Float>
+  ) -> KeyBlocks {
+    switch unit.packing {
+    case .ready: return blocks(unit)
+    case .shared: return blocks(unit, .all(panels! + unit.panelOffset))
+    case .passing: return blocks(unit, .passing(memory))
+    case .own:
+      let keys = blocks(unit, .all(memory))
+      let count = tiling.blocks(keys: keys.count)
+      pack(0..<count, of: keys, count: count, into: memory)
+      return keys
+    }
+  }
+
+  /// Every segment has sums of its own, so that they are merged in one order however they were shared out.
+  private func sums(
+    _ part: FusedSchedule.Part, _ segment: Int, rows: Int, partials: UnsafeMutablePointer<Float>
+  ) -> RowSums {
+    let width = tiling.paddedValueWidth
+    let position = (segment - part.segments.lowerBound) * RowSums.scalars(rows: rows, width: width)
+    return RowSums(memory: partials + part.offset + position, rows: rows, width: width)
+  }
+
+  /// Merges the segments of a tile in their order.
+  private func merge(_ merge: FusedSchedule.Merge, partials: UnsafeMutablePointer<Float>) {
+    let unit = merge.unit
+    let own = tiling.packedScalars(blocks: 1)
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    let keys = blocks(unit, .passing(scratch.base + FusedTile.scalars(tiling)))
+    var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
+    tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
+    let first = sums(merge.parts[0], 0, rows: merge.rows.count, partials: partials)
+    for part in merge.parts {
+      for segment in part.segments where segment > 0 {
+        first.merge(
+          sums(part, segment, rows: merge.rows.count, partials: partials), rows: merge.rows.count,
+          width: tiling.paddedValueWidth, kernels: KernelSet.kernels)
+      }
+    }
+    tile.finish(first)
+    withExtendedLifetime(scratch) {}
+  }
+}
+
+extension Range<Int> {
+  /// The range cut into pieces of this length, the last one shorter.
+  func chunks(of length: Int) -> [Range<Int>] {
+    stride(from: lowerBound, to: upperBound, by: length).map { $0..<Swift.min(upperBound, $0 + length) }
+  }
+}

@@ -1,0 +1,46 @@
+import AttentionTensors
+
+/// What a call of the fused path takes, without running it.
+struct FusedCost {
+  /// Score cells that its tiles go through.
+  let cells: Int
+  /// Working memory over all threads.
+  let bytes: Int
+
+  /// O(B · Hq · Lq), and one pass over dense masks.
+  init(_ shape: AttentionShape, _ geometry: MaskGeometry) {
+    let tiling = FusedTiling(keyWidth: shape.keyWidth, valueWidth: shape.valueWidth)
+    let masks = FusedMasks(geometry, blockKeys: tiling.blockKeys)
+    let threads = Engine.threadCount.count
+    let schedule = FusedSchedule(shape, geometry, tiling, threads: threads)
+    var cells = 0
+    var scalars = 0
+    for wave in schedule.waves {
+      var own = 0
+      for task in wave.tasks {
+        own = max(own, task.unit.ownScalars(tiling, keys: geometry.existingKeys[task.unit.sequence]))
+        cells += FusedCost.cells(task, shape, masks, tiling)
+      }
+      let concurrent = min(threads, wave.batches.count)
+      scalars = max(
+        scalars, wave.panelScalars + wave.partialScalars + concurrent * (FusedTile.scalars(tiling) + own))
+    }
+    self.cells = cells
+    bytes = scalars * MemoryLayout<Float>.stride + masks.summaryBytes
+  }
+
+  private static func cells(
+    _ task: FusedSchedule.Task, _ shape: AttentionShape, _ masks: FusedMasks, _ tiling: FusedTiling
+  ) -> Int {
+    let head = task.unit.keyValueHead * shape.group
+    let segments = task.part.map {
+      $0.segments.lowerBound * FusedTiling.segmentBlocks..<$0.segments.upperBound * FusedTiling.segmentBlocks
+    }
+    return task.rows.chunks(of: task.unit.tileRows).reduce(0) { sum, rows in
+      let keys = TileKeys(
+        masks, blockKeys: tiling.blockKeys, sequence: task.unit.sequence, heads: head..<head + shape.group, rows: rows)
+      let blocks = segments.map { keys.blocks.clamped(to: $0) } ?? keys.blocks
+      return sum + rows.count * blocks.reduce(0) { $0 + (keys.visit($1)?.columns.count ?? 0) }
+    }
+  }
+}

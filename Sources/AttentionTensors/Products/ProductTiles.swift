@@ -1,0 +1,58 @@
+import COpenBLAS
+
+/// Which products stay on the fast path of an OpenBLAS core: the one place that knows.
+///
+/// On the AVX-512 cores, `cblas_sgemm` takes small-matrix kernels that pack nothing while M·N·K ≤ 1,000,000 and the
+/// right side is not transposed. There a row's bits do not depend on the rows beside it, as long as the right side is a
+/// whole number of 16 columns wide and every call stays on that path. Other cores take one path for every size, and
+/// want larger tiles.
+package struct ProductTiles: Sendable {
+  /// Those of the OpenBLAS that runs.
+  package static let current = ProductTiles(core: OpenBLAS.coreName)
+
+  /// The name of the core.
+  package let core: String
+  /// The multiply-adds of a small-matrix product at the most; nil on cores without such kernels.
+  package let smallVolume: Int?
+
+  package init(core: String) {
+    self.core = core
+    smallVolume = ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) ? 1_000_000 : nil
+  }
+
+  /// Columns padded so that a row's bits do not depend on the rows beside it.
+  package static func padded(_ columns: Int) -> Int { (columns + 15) / 16 * 16 }
+
+  /// The rows that a product with this right side may have on the fast path: a multiple of 8, `limit` at the most.
+  package func rows(columns: Int, inner: Int, limit: Int) -> Int {
+    guard let smallVolume else { return limit }
+    return max(8, min(limit, smallVolume / max(1, columns * inner) / 8 * 8))
+  }
+
+  /// The columns of a panel for an inner dimension: as wide as leaves room for 56 rows, `limit` at the most.
+  package func panelColumns(inner: Int, limit: Int) -> Int {
+    guard let smallVolume else { return limit }
+    var columns = limit
+    while columns > 16, columns * inner * 56 > smallVolume { columns /= 2 }
+    return columns
+  }
+}
+
+extension MatrixProduct {
+  /// result = factor · left · right + (adding ? result : 0), row-major, for tiles whose extents were checked before.
+  ///
+  /// - Precondition: every number fits 32 bits, and none is 0; as for ``multiply(_:_:transposingRight:factor:into:)``.
+  @inline(__always)
+  package static func multiplyTile(
+    rows: Int, columns: Int, inner: Int, factor: Float = 1, _ left: UnsafePointer<Float>, leftStride: Int,
+    _ right: UnsafePointer<Float>, rightStride: Int, into result: UnsafeMutablePointer<Float>, resultStride: Int,
+    adding: Bool = false
+  ) {
+    OpenBLAS.takingTurns {
+      cblas_sgemm(
+        CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(truncatingIfNeeded: rows), Int32(truncatingIfNeeded: columns),
+        Int32(truncatingIfNeeded: inner), factor, left, Int32(truncatingIfNeeded: leftStride), right,
+        Int32(truncatingIfNeeded: rightStride), adding ? 1 : 0, result, Int32(truncatingIfNeeded: resultStride))
+    }
+  }
+}

@@ -1,0 +1,194 @@
+import Attention
+import AttentionTestSupport
+import Testing
+
+/// A cache against the same call over whole tensors, without one.
+@Suite struct KeyValueCacheTests {
+  /// One sequence of random tokens: `[tokens, heads · width]`.
+  struct Tokens {
+    let heads = 4
+    let keyValueHeads = 2
+    var keyWidth = 24
+    var valueWidth = 20
+    let query: Tensor
+    let key: Tensor
+    let value: Tensor
+
+    init(_ count: Int, seed: UInt64 = 3, keyWidth: Int = 24, valueWidth: Int = 20) {
+      var generator = SeededGenerator(seed: seed)
+      self.keyWidth = keyWidth
+      self.valueWidth = valueWidth
+      query = Tensor(randomNormal: [count, heads * keyWidth], using: &generator)
+      key = Tensor(randomNormal: [count, keyValueHeads * keyWidth], using: &generator)
+      value = Tensor(randomNormal: [count, keyValueHeads * valueWidth], using: &generator)
+    }
+
+    func cache(sequences: Int = 1, window: Int? = nil) -> KeyValueCache {
+      KeyValueCache(
+        sequenceCount: sequences, keyValueHeads: keyValueHeads, keyWidth: keyWidth, valueWidth: valueWidth,
+        window: window)
+    }
+
+    /// The output of all tokens, without a cache.
+    func whole(_ mask: AttentionMask = .causal(.end)) -> Tensor {
+      scaledDotProductAttention(
+        query: query, key: key, value: value, layout: SequenceLayout(lengths: [query.shape[0]]), heads: heads,
+        keyValueHeads: keyValueHeads, mask: mask, options: .init(path: .fused)
+      ).output
+    }
+
+    func append(_ range: Range<Int>, to cache: inout KeyValueCache) {
+      cache.append(
+        key: key.rows(range), value: value.rows(range), layout: SequenceLayout(lengths: [range.count]))
+    }
+
+    func attend(_ range: Range<Int>, over cache: KeyValueCache, mask: AttentionMask = .causal(.end)) -> Tensor {
+      scaledDotProductAttention(
+        query: query.rows(range), layout: SequenceLayout(lengths: [range.count]), cache: cache, heads: heads,
+        mask: mask
+      ).output
+    }
+  }
+
+  /// Equal bits where the core promises them, and within the tolerance elsewhere.
+  private func expectRows(_ actual: Tensor, _ expected: Tensor, _ comment: Comment) {
+    if OpenBLAS.hasSmallMatrixKernels {
+      #expect(actual.hasBits(of: expected) as Bool, comment)
+    } else {
+      var difference = Difference()
+      for (value, wanted) in zip(actual.scalars, expected.scalars) { difference.add("cell", value, Double(wanted)) }
+      #expect(difference.mismatch == nil && difference.excess <= 0, comment)
+    }
+  }
+
+  /// Prefill, chunks of every kind, and one token at a time.
+  @Test(arguments: [1, 5, 64, 127, 128, 129, 300, 1100])
+  func chunksAgreeWithTheWhole(_ chunk: Int) {
+    let count = chunk == 1100 ? 1100 : 300
+    let tokens = Tokens(count)
+    let whole = tokens.whole()
+    var cache = tokens.cache()
+    for first in stride(from: 0, to: count, by: chunk) {
+      let range = first..<min(count, first + chunk)
+      tokens.append(range, to: &cache)
+      expectRows(tokens.attend(range, over: cache), whole.rows(range), "positions \(range)")
+    }
+    #expect(cache.lengths == [count])
+    #expect(cache.rows(ofSequence: 0).key == tokens.key)
+    #expect(cache.rows(ofSequence: 0).value == tokens.value)
+  }
+
+  @Test(arguments: [1, 17, 128, 200, 1000], [1, 7, 130])
+  func aWindowForgets(_ window: Int, _ chunk: Int) {
+    let count = 700
+    let tokens = Tokens(count, keyWidth: 32, valueWidth: 32)
+    let whole = tokens.whole(.window(left: window - 1, right: 0, alignment: .end))
+    var cache = tokens.cache(window: window)
+    var most = 0
+    for first in stride(from: 0, to: count, by: chunk) {
+      let range = first..<min(count, first + chunk)
+      tokens.append(range, to: &cache)
+      expectRows(tokens.attend(range, over: cache), whole.rows(range), "\(range)")
+      #expect(cache.retainedPositions(ofSequence: 0) == max(0, first - window + 1)..<range.upperBound)
+      most = max(most, cache.byteCount)
+    }
+    var everything = tokens.cache()
+    tokens.append(0..<count, to: &everything)
+    if window + chunk <= 330 { #expect(most < everything.byteCount) }
+  }
+
+  @Test func aForkSharesPagesUntilItWrites() {
+    let (prompt, tail) = (Tokens(200), Tokens(200, seed: 9))
+    var cache = prompt.cache()
+    prompt.append(0..<200, to: &cache)
+    let before = cache.byteCount
+    let copy = cache
+    let fork = cache.appendSequence(forking: 0, length: 150)
+    #expect(fork == 1 && cache.lengths == [200, 150] && cache.byteCount == before)
+    cache.append(
+      key: tail.key.rows(150..<170), value: tail.value.rows(150..<170), layout: SequenceLayout(lengths: [0, 20]))
+    #expect(cache.lengths == [200, 170] && cache.byteCount > before)
+    // The first sequence, and the copy of the whole cache, are as they were.
+    expectRows(prompt.attend(190..<200, over: copy), prompt.whole().rows(190..<200), "copy")
+    #expect(cache.rows(ofSequence: 0).key == prompt.key)
+    #expect(cache.rows(ofSequence: 1).key.rows(0..<150) == prompt.key.rows(0..<150))
+    #expect(cache.rows(ofSequence: 1).key.rows(150..<170) == tail.key.rows(150..<170))
+    cache.removeSequence(0)
+    #expect(cache.lengths == [170])
+  }
+
+  @Test func truncationForgetsWhatFollows() {
+    let (tokens, other) = (Tokens(300), Tokens(300, seed: 4))
+    var cache = tokens.cache()
+    tokens.append(0..<140, to: &cache)
+    // Stale rows of another text, and poison among them, behind the length.
+    other.append(140..<300, to: &cache)
+    let poison = Tensor(repeating: .nan, shape: [3, 2 * 24])
+    cache.append(
+      key: poison, value: Tensor(repeating: .infinity, shape: [3, 2 * 20]), layout: SequenceLayout(lengths: [3]))
+    cache.truncate(sequence: 0, toLength: 140)
+    let whole = tokens.whole()
+    tokens.append(140..<141, to: &cache)
+    expectRows(tokens.attend(140..<141, over: cache), whole.rows(140..<141), "after truncation")
+    tokens.append(141..<300, to: &cache)
+    expectRows(tokens.attend(141..<300, over: cache), whole.rows(141..<300), "grown again")
+    cache.truncate(sequence: 0, toLength: 0)
+    #expect(cache.lengths == [0] && cache.byteCount == 0)
+  }
+
+  /// Sequences of different lengths in one call are what each is alone; one gets no token.
+  @Test func sequencesAreIndependent() {
+    let (first, second) = (Tokens(260), Tokens(90, seed: 8))
+    var cache = first.cache(sequences: 3)
+    cache.append(
+      key: Tensor.stacked([first.key, second.key]), value: Tensor.stacked([first.value, second.value]),
+      layout: SequenceLayout(lengths: [260, 0, 90]))
+    let output = scaledDotProductAttention(
+      query: Tensor.stacked([first.query.rows(200..<260), second.query.rows(89..<90)]),
+      layout: SequenceLayout(lengths: [60, 0, 1]), cache: cache, heads: 4
+    ).output
+    expectRows(output.rows(0..<60), first.whole().rows(200..<260), "first")
+    expectRows(output.rows(60..<61), second.whole().rows(89..<90), "third")
+  }
+
+  @Test func weightsOverACache() throws {
+    let tokens = Tokens(150)
+    var cache = tokens.cache()
+    tokens.append(0..<150, to: &cache)
+    let result = scaledDotProductAttention(
+      query: tokens.query.rows(149..<150), layout: SequenceLayout(lengths: [1]), cache: cache, heads: 4,
+      returning: [.weights, .logSumExp])
+    let weights = try #require(result.weights).first
+    #expect(weights?.shape == [4, 1, 150])
+    let sums = try #require(weights).scalars.reduce(0, +)
+    #expect(abs(sums - 4) < 1e-5)
+    #expect(result.logSumExp?.shape == [1, 4])
+  }
+
+  @Test func misuse() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      var cache = KeyValueCache(sequenceCount: 1, keyValueHeads: 2, keyWidth: 4, valueWidth: 4)
+      cache.append(
+        key: Tensor(zeros: [3, 8]), value: Tensor(zeros: [3, 9]), layout: SequenceLayout(lengths: [3]))
+    }
+    #expect(message(result).contains("[3, 9]"))
+    let tooFew = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cache = KeyValueCache(sequenceCount: 1, keyValueHeads: 2, keyWidth: 4, valueWidth: 4)
+      _ = scaledDotProductAttention(
+        query: Tensor(zeros: [1, 8]), layout: SequenceLayout(lengths: [1]), cache: cache, heads: 2)
+    }
+    #expect(message(tooFew).contains("cache of [0] keys"))
+    let truncated = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      var cache = KeyValueCache(sequenceCount: 1, keyValueHeads: 2, keyWidth: 4, valueWidth: 4)
+      cache.truncate(sequence: 0, toLength: 1)
+    }
+    #expect(message(truncated).contains("cannot be truncated to 1"))
+  }
+}
+
+extension Tensor {
+  /// Matrices on top of each other.
+  fileprivate static func stacked(_ parts: [Tensor]) -> Tensor {
+    Tensor(parts.flatMap(\.scalars), shape: [parts.reduce(0) { $0 + $1.shape[0] }, parts[0].shape[1]])
+  }
+}
