@@ -66,14 +66,19 @@ struct BenchAttentionCommand: ParsableCommand {
   func validate() throws {
     _ = try chosenPaths()
     _ = try chosenCases()
-    for (file, option) in [(options.save, "--save"), (plot, "--plot")] {
-      if let file, file == input { throw ValidationError("\(option) would overwrite the file of --input") }
+    let others = [
+      ("--save", options.save, "--input", input), ("--plot", plot, "--input", input),
+      ("--plot", plot, "--save", options.save), ("--plot", plot, "--baseline", options.baseline),
+    ]
+    for (option, file, other, kept) in others {
+      if let file, let kept, TextFile.areSame(file, kept) {
+        throw ValidationError("\(option) would overwrite the file of \(other)")
+      }
     }
-    if let plot, plot == options.save { throw ValidationError("--plot would overwrite the file of --save") }
   }
 
   func run() throws {
-    let (paths, cases) = (try chosenPaths(), try chosenCases())
+    let paths = try chosenPaths()
     var inputs: [AttentionInput] = []
     if let input {
       inputs.append(try AttentionInput(file: input))
@@ -84,6 +89,8 @@ struct BenchAttentionCommand: ParsableCommand {
         Terminal.warn("the sample input is left out: \(error)")
       }
     }
+    // Once more, beside what the file takes.
+    let cases = try chosenCases(beside: inputs)
     try options.run(alsoWriting: plot) { progress in
       let drawn = cases.map { AttentionInput($0, seed: UInt64(options.seed)) }
       return AttentionBenchmark(inputs: inputs + drawn, paths: paths, seed: options.seed, repeats: options.repeats)
@@ -106,11 +113,13 @@ struct BenchAttentionCommand: ParsableCommand {
   }
 
   /// The cases that are asked for; the default set when neither cases nor an input are.
-  private func chosenCases() throws -> [BenchmarkCase] {
+  private func chosenCases(beside inputs: [AttentionInput] = []) throws -> [BenchmarkCase] {
     if cases.isEmpty && input != nil { return [] }
     let text = cases.isEmpty ? BenchmarkCase.defaultList : cases.joined(separator: " ")
+    let taken = inputs.reduce(0) { $0 + ($1.memoryEstimate ?? 0) }
     do throws(BenchmarkCaseError) {
-      return try BenchmarkCase.list(parsing: text)
+      return try BenchmarkCase.list(
+        parsing: text, limits: CaseLimits(memory: max(0, CaseLimits.defaultMemory - taken)))
     } catch {
       throw ValidationError(error.description)
     }

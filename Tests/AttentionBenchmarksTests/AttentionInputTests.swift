@@ -35,11 +35,11 @@ struct AttentionInputTests {
     let input = AttentionInput(
       name: "hand", query: Tensor([1], shape: [1, 1, 1, 1]), key: Tensor([Float(log(3.0)), 0], shape: [1, 1, 2, 1]),
       value: Tensor([4, 8], shape: [1, 1, 2, 1]))
-    let (error, rows) = Verification.error(of: Tensor([5], shape: [1, 1, 1, 1]), input, seed: 0)
+    let (error, _, rows) = Verification.error(of: Tensor([5], shape: [1, 1, 1, 1]), input, seed: 0)
     #expect(rows == 1 && error < 1e-6)
-    let (wrong, _) = Verification.error(of: Tensor([5.5], shape: [1, 1, 1, 1]), input, seed: 0)
+    let (wrong, _, _) = Verification.error(of: Tensor([5.5], shape: [1, 1, 1, 1]), input, seed: 0)
     #expect(abs(wrong - 0.5) < 1e-6)
-    let (lost, _) = Verification.error(of: Tensor([.nan], shape: [1, 1, 1, 1]), input, seed: 0)
+    let (lost, _, _) = Verification.error(of: Tensor([.nan], shape: [1, 1, 1, 1]), input, seed: 0)
     #expect(lost == .infinity)
   }
 

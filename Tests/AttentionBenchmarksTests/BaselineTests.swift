@@ -61,11 +61,13 @@ struct BaselineTests {
 
   @Test(
     "Wrong results are a regression, whatever the time",
-    arguments: [(false, 1e-7, "different bits"), (true, nil, "not finite")] as [(Bool, Double?, String)])
+    arguments: [(false, 1e-7, "different bits"), (true, nil, "not finite"), (true, 0.3, "0.3")]
+      as [(Bool, Double?, String)])
   func wrongResults(isRepeatable: Bool, error: Double?, warning: String) {
     var row = Sample.row()
     row.isRepeatable = isRepeatable
     row.maximumError = error
+    row.isWithinContract = error.map { $0 < 1e-5 } ?? false
     let warnings = faultWarnings([Sample.row("good"), row])
     #expect(warnings.count == 1 && warnings.allSatisfy { $0.hasPrefix("b1h2q16k16d8 blas: ") && $0.contains(warning) })
     for before in [[Sample.row(median: 1000)], []] {

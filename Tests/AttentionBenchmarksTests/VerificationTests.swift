@@ -46,4 +46,14 @@ struct VerificationTests {
     #expect(verification.maximumError < 1e-5 && verification.rows == 3)
     #expect(Engine.threadCount.count == threads)
   }
+
+  @Test(arguments: [(Float(0), true), (1e-6, true), (1e-3, false), (.nan, false), (.infinity, false)])
+  func wrongNumbersAreOutsideTheContract(shift: Float, isWithin: Bool) throws {
+    let input = AttentionInput(try BenchmarkCase(parsing: "h1q3d2"), seed: 0)
+    let verification = Verification(input, seed: 0) {
+      let output = input.run(.blas)
+      return Tensor(output.scalars.map { $0 + shift }, shape: output.shape)
+    }
+    #expect(verification.isWithinContract == isWithin)
+  }
 }

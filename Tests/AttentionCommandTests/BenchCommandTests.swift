@@ -26,7 +26,7 @@ struct BenchCommandTests {
     #expect(machine["cores"] as? Int ?? 0 >= 1 && machine["threads"] as? Int == 1 && machine["seed"] as? Int == 5)
     #expect(machine["affinity"] != nil && machine["quota"] != nil)
 
-    #expect(rows.map { $0["path"] as? String } == ["naive", "blas"])
+    #expect(rows.map { $0["path"] as? String } == ["naive", "blas", "fused"])
     let sizes = [
       "batch": 1, "heads": 2, "kv_heads": 2, "query_length": 16, "key_length": 16, "key_width": 8, "value_width": 8,
       "samples": 2, "measured_heads": 2, "error_rows": 32,
@@ -79,13 +79,13 @@ struct BenchCommandTests {
   @Test func otherFormats() throws {
     let table = try AttentionProcess(tinyBenchmark + ["--cases", "h2q8d8"])
     #expect(table.exitCode == 0)
-    #expect(table.output.split(separator: "\n").count { $0.hasPrefix("b1h2q") } == 4)
+    #expect(table.output.split(separator: "\n").count { $0.hasPrefix("b1h2q") } == 6)
     let markdown = try AttentionProcess(tinyBenchmark + ["--format", "markdown"])
-    #expect(markdown.output.split(separator: "\n").count { $0.hasPrefix("|") } == 4)
+    #expect(markdown.output.split(separator: "\n").count { $0.hasPrefix("|") } == 5)
     let csv = try AttentionProcess(tinyBenchmark + ["--format", "csv"])
-    #expect(csv.output.hasPrefix("case,path,median_ms,") && csv.output.components(separatedBy: "\r\n").count == 4)
+    #expect(csv.output.hasPrefix("case,path,median_ms,") && csv.output.components(separatedBy: "\r\n").count == 5)
     let lines = try AttentionProcess(tinyBenchmark + ["--format", "jsonl"]).output.split(separator: "\n")
-    #expect(lines.count == 3)
+    #expect(lines.count == 4)
     for line in lines { #expect(try JSONSerialization.jsonObject(with: Data(line.utf8)) is Object) }
   }
 
@@ -107,20 +107,20 @@ struct BenchCommandTests {
           ("v", .float32(Tensor(randomNormal: [2, 2, 9, 6], using: &generator))),
         ], to: file)
       let (_, rows) = try report(["bench", "--input", file, "--repeats", "1", "--format", "json"])
-      #expect(rows.map { $0["case"] as? String } == ["my layer", "my layer"])
+      #expect(rows.map { $0["case"] as? String } == ["my layer", "my layer", "my layer"])
       for row in rows {
         #expect(row["kv_heads"] as? Int == 2 && row["value_width"] as? Int == 6 && row["key_length"] as? Int == 9)
         #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5 && row["repeatable"] as? Bool == true)
       }
       let both = try report(["bench", "--input", file, "--cases", "h2q8d8", "--repeats", "1", "--format", "json"])
-      #expect(both.rows.count == 4)
+      #expect(both.rows.count == 6)
     }
   }
 
   /// The probe that tells how long the naive path takes is no wider than it must be.
   @Test func veryWideHeads() throws {
     let (_, rows) = try report(["bench", "--cases", "b1h1q1d3000000-v1", "--repeats", "1", "--format", "json"])
-    #expect(rows.count == 2)
+    #expect(rows.count == 3)
   }
 
   /// A file that is named as a case is keeps its own naive twin.

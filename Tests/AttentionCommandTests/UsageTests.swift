@@ -47,6 +47,8 @@ struct UsageTests {
     ["bench", "--seed", "-1"], ["bench", "--seed", "1.5"], ["bench", "--repeats", "0"], ["bench", "--repeats", "x"],
     ["bench", "--format", "xml"], ["bench", "--noise-threshold", "nan"], ["bench", "--noise-threshold", "-0.1"],
     ["bench", "--paths", "naive, ,blas"], ["bench", "--save", "/tmp/x", "--plot", "/tmp/x"],
+    ["bench", "--save", "/tmp/x", "--plot", "/tmp/../tmp/x"], ["bench", "--input", "./x", "--save", "x"],
+    ["bench", "--baseline", "/tmp/./x", "--plot", "/tmp/x"],
     ["bench", "--noise-threshold", "inf"], ["bench", "gemm", "--cases", "h2q8d8"], ["bench", "gemm", "--threads", "0"],
   ]
 

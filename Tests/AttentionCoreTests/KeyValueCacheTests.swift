@@ -94,7 +94,7 @@ import Testing
     }
     var everything = tokens.cache()
     tokens.append(0..<count, to: &everything)
-    if window + chunk <= 330 { #expect(most < everything.byteCount) }
+    if window + chunk <= 140 { #expect(most < everything.byteCount) }
   }
 
   @Test func aForkSharesPagesUntilItWrites() {

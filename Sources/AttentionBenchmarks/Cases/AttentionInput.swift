@@ -54,7 +54,7 @@ public struct AttentionInput: Sendable {
   }
 
   /// The bytes that measuring it takes, from above, or nil when they overflow `Int`.
-  var memoryEstimate: Int? {
+  public var memoryEstimate: Int? {
     let sizes = try? BenchmarkCase(
       batch: batch, heads: heads, queryLength: queryLength, keyLength: keyLength, keyWidth: keyWidth,
       keyValueHeads: keyValueHeads, valueWidth: valueWidth, limits: CaseLimits(memory: .max))

@@ -75,8 +75,8 @@ public struct BenchmarkCase: Sendable, Hashable {
 
   /// The bytes that measuring the case takes, roughly and from above, or nil when they overflow `Int`.
   ///
-  /// Query, key and value with their copies for the float64 reference, three outputs, a block of scores for each of 64
-  /// threads, and what the paths keep for each block of rows.
+  /// Query, key and value, their copies for the part that the naive path runs, panels of keys, three outputs, a block of
+  /// scores and a panel for each of 64 threads, and what the paths keep for each block of rows.
   var memoryEstimate: Int? {
     func product(_ factors: Int...) -> Int? {
       factors.reduce(1) { (known: Int?, factor) in
@@ -86,10 +86,11 @@ public struct BenchmarkCase: Sendable, Hashable {
     }
     let parts = [
       product(8, batch, heads, queryLength, keyWidth),
-      product(8, batch, keyValueHeads, keyLength, keyWidth),
+      product(12, batch, keyValueHeads, keyLength, keyWidth),
       product(8, batch, keyValueHeads, keyLength, valueWidth),
       product(12, batch, heads, queryLength, valueWidth),
-      product(64, 4, 48, keyLength),
+      product(64, 4, min(128, max(48, 1 << 18 / max(1, keyLength))), keyLength + 32),
+      product(64, 4, 256, keyWidth + valueWidth),
       product(128, batch, heads, queryLength / 48 + 1),
     ]
     return parts.reduce(0) { (known: Int?, part) in

@@ -17,7 +17,9 @@ public struct AttentionBenchmark: Sendable {
   private static let longestNaiveCall = 0.25
 
   /// Creates a benchmark.
-  public init(inputs: [AttentionInput], paths: [AttentionPath] = [.naive, .blas], seed: Int = 0, repeats: Int? = nil) {
+  public init(
+    inputs: [AttentionInput], paths: [AttentionPath] = [.naive, .blas, .fused], seed: Int = 0, repeats: Int? = nil
+  ) {
     self.inputs = AttentionBenchmark.named(inputs)
     self.paths = paths
     self.seed = seed

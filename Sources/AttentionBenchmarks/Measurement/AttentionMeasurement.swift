@@ -34,6 +34,7 @@ struct AttentionMeasurement {
       scratchBytes: plan.scratchBytes,
       maximumError: verification.maximumError.isFinite ? verification.maximumError : nil,
       errorRows: verification.rows, isRepeatable: verification.isRepeatable,
+      isWithinContract: verification.isWithinContract,
       measuredHeads: part.sequences * part.heads, measuredQueries: part.queries, batch: input.batch,
       heads: input.heads, keyValueHeads: input.keyValueHeads, queryLength: input.queryLength,
       keyLength: input.keyLength, keyWidth: input.keyWidth, valueWidth: input.valueWidth, isCausal: input.isCausal,

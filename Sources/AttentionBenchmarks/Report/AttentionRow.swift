@@ -30,6 +30,8 @@ public struct AttentionRow: ReportRow, Equatable {
   public var errorRows: Int
   /// Whether two runs and one on a single thread gave the same bits.
   public var isRepeatable: Bool
+  /// Whether errors are as small as the contract has it.
+  public var isWithinContract: Bool
   /// The heads that were measured, of batch · heads.
   public var measuredHeads: Int
   /// The queries of each that were measured.
@@ -70,6 +72,7 @@ public struct AttentionRow: ReportRow, Equatable {
     case maximumError = "max_abs_error"
     case errorRows = "error_rows"
     case isRepeatable = "repeatable"
+    case isWithinContract = "within_contract"
     case measuredHeads = "measured_heads"
     case measuredQueries = "measured_queries"
     case batch, heads
@@ -104,6 +107,7 @@ public struct AttentionRow: ReportRow, Equatable {
     case .maximumError: .init(maximumError)
     case .errorRows: .integer(errorRows)
     case .isRepeatable: .flag(isRepeatable)
+    case .isWithinContract: .flag(isWithinContract)
     case .measuredHeads: .integer(measuredHeads)
     case .measuredQueries: .integer(measuredQueries)
     case .batch: .integer(batch)
@@ -131,10 +135,11 @@ public struct AttentionRow: ReportRow, Equatable {
   /// Whether the error was sought in fewer rows of the output than the case has.
   public var isErrorSampled: Bool { errorRows < batch * heads * queryLength }
 
-  /// That results differ from run to run, and that they are not finite where they should be.
+  /// That results differ from run to run, that they are not finite where they should be, or too far from float64.
   public var faults: [String] {
-    (isRepeatable ? [] : ["two runs, or one on a single thread, gave different bits"])
-      + (maximumError == nil ? ["its error against float64 is not finite"] : [])
+    let error = maximumError.map { "its error of \(Decimals.short($0)) against float64 is too large" }
+    return (isRepeatable ? [] : ["two runs, or one on a single thread, gave different bits"])
+      + (isWithinContract && maximumError != nil ? [] : [error ?? "its error against float64 is not finite"])
   }
 }
 

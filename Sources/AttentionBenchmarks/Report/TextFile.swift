@@ -34,6 +34,24 @@ public enum TextFile {
     return nil
   }
 
+  /// Whether two paths lead to one file, whether it is there yet or not.
+  public static func areSame(_ one: String, _ other: String) -> Bool {
+    var (first, second) = (stat(), stat())
+    if stat(one, &first) == 0, stat(other, &second) == 0 {
+      return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+    return place(of: one) == place(of: other)
+  }
+
+  /// The path with the links of its folder followed.
+  private static func place(of path: String) -> String {
+    let name = path.split(separator: "/").last.map(String.init) ?? ""
+    let folder = path.contains("/") ? String(path.dropLast(path.reversed().prefix { $0 != "/" }.count)) : "."
+    guard let resolved = realpath(folder.isEmpty ? "/" : folder, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved) + "/" + name
+  }
+
   /// Throws if a file of this name could not be written: before a long run, not after it. A file that is there is left
   /// as it is, and none is left behind that was not.
   public static func checkWritable(_ path: String) throws(BenchmarkFileError) {
