@@ -197,32 +197,32 @@ private struct BLASBlock {
   }
 
   /// weights·V where some values are not finite: the same product with zeros in their place, which leaves the bits of
-  /// the rows that do not see them as they were; then each is added to the rows that do.
+  /// the rows that do not see them as they were; then each is added to the rows that do, key after key.
   private func multiplyFiniteValues(
     weights: MatrixView, values: MatrixView, _ union: Range<Int>, into output: MutableMatrixView
   ) {
     let scratch = TensorStorage(minimumCapacity: values.rows * values.columns)
-    var others: [(key: Int, column: Int, value: Float)] = []
     for row in 0..<values.rows {
       for column in 0..<values.columns {
         let value = values.base[row * values.rowStride + column]
         scratch.base[row * values.columns + column] = value.isFinite ? value : 0
-        if !value.isFinite { others.append((union.lowerBound + row, column, value)) }
       }
     }
     let finite = MatrixView(base: scratch.base, rows: values.rows, columns: values.columns, rowStride: values.columns)
     MatrixProduct.multiplyByTiles(weights, finite, into: output)
     withExtendedLifetime(scratch) {}
 
-    for row in 0..<output.rows {
-      let query = block.rows.lowerBound + row
-      let keys = problem.mask.interval(sequence: block.sequence, head: block.head, query: query)
-      for other in others
-      where keys.contains(other.key)
-        && problem.mask.cellAllows(sequence: block.sequence, head: block.head, query: query, key: other.key)
+    for index in 0..<values.rows {
+      let key = union.lowerBound + index
+      let value = values.base + index * values.rowStride
+      guard !kernels.pointee.all_finite(value, values.columns) else { continue }
+      for row in 0..<output.rows
+      where problem.mask.allows(
+        sequence: block.sequence, head: block.head, query: block.rows.lowerBound + row, key: key)
       {
-        let weight = weights.base[row * weights.rowStride + other.key - union.lowerBound]
-        output.base[row * output.rowStride + other.column] += weight * other.value
+        let weight = weights.base[row * weights.rowStride + index]
+        let sums = output.base + row * output.rowStride
+        for column in 0..<values.columns where !value[column].isFinite { sums[column] += weight * value[column] }
       }
     }
   }
