@@ -6,9 +6,12 @@ public struct AttentionPlan: Sendable {
   public let path: AttentionPath
   /// Why this one.
   public let reason: String
-  /// The bytes of working memory at the most, over all threads, beside inputs and results; a predicate's cells are among
-  /// them. Blocks come in size classes, which can add a quarter; values that are not finite behind a mask take one more
-  /// copy of a head's values on each thread.
+  /// The bytes of working memory at the most, over all threads, beside inputs and results: scores, panels, a predicate's
+  /// cells, and the copy of a head's values that a mask needs when some are not finite; each rounded up as
+  /// ``TensorStorage`` rounds it.
+  ///
+  /// Bookkeeping of a few words for each position, head and block is not counted, nor what ``TensorStorage`` keeps
+  /// for the next call.
   public let scratchBytes: Int
   /// Floating-point operations of the two products over the keys that queries may attend to: 2 · (dk + dv) for each
   /// visible cell of the score matrix.
@@ -42,8 +45,8 @@ public struct AttentionPlan: Sendable {
     switch path {
     case .naive:
       executedOperations = usefulOperations
-      // A row of scores, of weights and of flags on each thread.
-      scratchBytes = Engine.threadCount.count * (shape.keyLengths.max() ?? 0) * 9 + geometry.predicateBytes
+      // A row of scores, of weights and of flags on each thread, and what an array holds beside its elements.
+      scratchBytes = Engine.threadCount.count * ((shape.keyLengths.max() ?? 0) * 9 + 3 * 64) + geometry.predicateBytes
     case .fused:
       let cost = FusedCost(shape, geometry)
       executedOperations = operationsPerCell * Double(cost.cells)
@@ -51,15 +54,22 @@ public struct AttentionPlan: Sendable {
     case .blas, .automatic:
       var cells = 0
       var largest = 0
+      let panel = AttentionPlan.storageBytes(scalars: MatrixProduct.panelScalars(inner: shape.keyWidth))
       for block in ScoreBlock.all(shape) {
-        let keys = VisibleKeys(geometry, block).union.count
-        cells += block.rows.count * keys
-        largest = max(largest, block.rows.count * ScoreBlock.rowStride(keys: keys))
+        let keys = VisibleKeys(geometry, block)
+        cells += block.rows.count * keys.union.count
+        var bytes = panel
+        bytes += AttentionPlan.storageBytes(scalars: block.rows.count * ScoreBlock.rowStride(keys: keys.union.count))
+        if keys.isPartial { bytes += AttentionPlan.storageBytes(scalars: keys.union.count * shape.valueWidth) }
+        largest = max(largest, bytes)
       }
       executedOperations = operationsPerCell * Double(cells)
-      largest += MatrixProduct.panelScalars(inner: shape.keyWidth)
-      scratchBytes = Engine.threadCount.count * largest * MemoryLayout<Float>.stride + geometry.predicateBytes
+      scratchBytes = Engine.threadCount.count * largest + geometry.predicateBytes
     }
+  }
+
+  private static func storageBytes(scalars: Int) -> Int {
+    TensorStorage.sizeClass(forBytes: scalars * MemoryLayout<Float>.stride)
   }
 
   /// The path that a choice comes to, and why.

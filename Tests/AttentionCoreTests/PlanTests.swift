@@ -37,11 +37,45 @@ import Testing
   }
 
   @Test func predicatesAreCountedAndKeptOnce() {
-    for path in [AttentionPath.naive, .blas] {
+    for path in paths {
+      // Beside what the same cells take that the caller holds.
+      let cells = BooleanTensor((0..<512 * 512).map { $0 / 512 >= $0 % 512 }, shape: [512, 512])
       let difference =
-        Self.plan(.predicate { $0 >= $1 }, path: path).scratchBytes - Self.plan(.none, path: path).scratchBytes
+        Self.plan(.predicate { $0 >= $1 }, path: path).scratchBytes
+        - Self.plan(.allowed(cells), path: path).scratchBytes
       #expect(difference == 512 * 512)
     }
+  }
+
+  /// In a process of its own, where nothing else takes storage: one thread and blocks of one size leave in the cache just
+  /// what they took.
+  @Test func scratchIsWhatACallTakes() async {
+    await #expect(processExitsWith: .success) {
+      Engine.setThreadCount(1)
+      let query = Tensor(repeating: 1, shape: [1, 2, 256, 40])
+      let value = Tensor(repeating: .nan, shape: [1, 2, 256, 24])
+      let allowed = AttentionMask.allowed(BooleanTensor((0..<256).map { $0 % 3 != 0 }, shape: [256]))
+      for (name, mask) in [("whole", AttentionMask.none), ("values copied", allowed)] {
+        let plan = AttentionPlan(
+          queryShape: query.shape, keyShape: query.shape, valueShape: value.shape, mask: mask,
+          options: .init(path: .blas))
+        TensorStorage.releaseCache()
+        let output = scaledDotProductAttention(
+          query: query, key: query, value: value, mask: mask, options: .init(path: .blas))
+        #expect(TensorStorage.cachedBytes == plan.scratchBytes, "\(name)")
+        #expect(output[0, 0, 0, 0].isNaN, "\(name)")
+      }
+    }
+  }
+
+  /// A mask shared by heads is counted once and multiplied; one with cells for each head is not.
+  @Test func usefulWorkOfDenseMasks() {
+    let perCell = 2.0 * (64 + 32)
+    let shared = BooleanTensor((0..<512 * 512).map { $0 % 4 == 0 }, shape: [512, 512])
+    #expect(Self.plan(.allowed(shared)).usefulOperations == perCell * 6 * 512 * 128)
+    // Heads that see every key, none, and the first.
+    let own = BooleanTensor((0..<3 * 512).map { $0 < 512 || $0 == 1024 }, shape: [3, 1, 512])
+    #expect(Self.plan(.allowed(own)).usefulOperations == perCell * 2 * 512 * 513)
   }
 
   @Test func negativeExtents() async {
