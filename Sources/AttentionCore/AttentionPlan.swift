@@ -7,8 +7,8 @@ public struct AttentionPlan: Sendable {
   /// Why this one.
   public let reason: String
   /// The bytes of working memory at the most, over all threads, beside inputs and results: scores, panels, a predicate's
-  /// cells, and the copy of a head's values that a mask needs when some are not finite; each rounded up as
-  /// ``TensorStorage`` rounds it.
+  /// cells, and on ``AttentionPath/blas`` the copy of a head's values that a mask needs when some are not finite, rounded
+  /// up as ``TensorStorage`` rounds them. On ``AttentionPath/fused`` that rounding can add a quarter.
   ///
   /// Bookkeeping of a few words for each position, head and block is not counted, nor what ``TensorStorage`` keeps
   /// for the next call.

@@ -18,7 +18,7 @@ import Testing
     AttentionCase(name: "small", batch: 4, queries: 5, keys: 5),
   ]
 
-  @Test(arguments: cases, [AttentionPath.naive, .blas, .fused])
+  @Test(arguments: cases, paths)
   func threadCountChangesNoBit(_ testCase: AttentionCase, _ path: AttentionPath) {
     let before = Engine.threadCount.count
     defer { Engine.setThreadCount(before) }
@@ -42,7 +42,7 @@ import Testing
   }
 
   /// 64 threads of a host program at once, each with calls of its own.
-  @Test(arguments: [AttentionPath.blas, .fused])
+  @Test(arguments: paths.filter { $0 != .naive })
   func concurrentCallersChangeNoBit(_ path: AttentionPath) async {
     let calls = Self.cases.map { testCase in
       let (query, key, value) = testCase.operands

@@ -44,8 +44,16 @@ import Testing
     try SafetensorsFile(path: PackageFiles.fixture("attention.safetensors").path)
   }
 
+  private static let operands = ["query", "key", "value", "allowed", "bias"]
+
   @Test func allFixturesAreThere() throws {
     #expect(try Self.fixtures.get().count == 83)
+    // What the comparisons below come to in all: each expects to compare every result that its fixture holds.
+    let names = try Self.fixtures.get().map(\.name)
+    let results = try Self.file().entries.map(\.name).filter { entry in
+      !Self.operands.contains { entry.hasSuffix("/\($0)") } && names.contains { entry.hasPrefix("\($0)/") }
+    }
+    #expect(results.count == 267)
   }
 
   @Test(arguments: (try? fixtures.get()) ?? [], paths)
@@ -94,7 +102,7 @@ import Testing
       compared += 1
     }
     // Every tensor that the fixture holds beside its operands.
-    let operands = ["query", "key", "value", "allowed", "bias"].map { "\(fixture.name)/\($0)" }
+    let operands = Self.operands.map { "\(fixture.name)/\($0)" }
     let stored = file.entries.map(\.name).filter { $0.hasPrefix("\(fixture.name)/") && !operands.contains($0) }
     #expect(stored.contains("\(fixture.name)/output"))
     #expect(compared == stored.count, "\(stored)")

@@ -5,8 +5,8 @@ import Testing
 
 /// The largest differences of a result from the float64 reference.
 struct Difference: Sendable {
-  /// The largest |x − reference| over the output.
-  var output = 0.0
+  /// The largest |x − reference| over each part of a result.
+  var largest: [Part: Double] = [:]
   /// The largest excess over 1e-5 + 5e-6·|reference|, of any tensor; below or at 0 is within.
   var excess = -Double.infinity
   /// The largest |score| that a softmax saw.
@@ -14,14 +14,16 @@ struct Difference: Sendable {
   /// Where a special value (NaN, infinity) stands in one and not in the other.
   var mismatch: String?
 
-  mutating func add(_ name: @autoclosure () -> String, _ actual: Float, _ expected: Double, isOutput: Bool = false) {
+  enum Part { case output, logSumExp, weights }
+
+  mutating func add(_ name: @autoclosure () -> String, _ actual: Float, _ expected: Double, part: Part? = nil) {
     if expected.isNaN || expected.isInfinite || !actual.isFinite {
       let agree = expected.isNaN ? actual.isNaN : Double(actual) == expected
       if !agree && mismatch == nil { mismatch = "\(name()): \(actual) for \(expected)" }
       return
     }
     let error = abs(Double(actual) - expected)
-    if isOutput { output = max(output, error) }
+    if let part { largest[part] = max(largest[part] ?? 0, error) }
     excess = max(excess, error - 1e-5 - 5e-6 * abs(expected))
   }
 }
@@ -52,13 +54,16 @@ func compare(_ result: AttentionResult, with rows: [[[ReferenceAttention.Row]]])
         let keys = row.weights.count
         for column in 0..<width {
           difference.add(
-            "output[\(b), \(h), \(i), \(column)]", output[rowIndex * width + column], row.output[column], isOutput: true
-          )
+            "output[\(b), \(h), \(i), \(column)]", output[rowIndex * width + column], row.output[column],
+            part: .output)
         }
-        if let logSumExp { difference.add("log-sum-exp[\(b), \(h), \(i)]", logSumExp[rowIndex], row.logSumExp) }
+        if let logSumExp {
+          difference.add("log-sum-exp[\(b), \(h), \(i)]", logSumExp[rowIndex], row.logSumExp, part: .logSumExp)
+        }
         for key in 0..<keys {
           if let weights {
-            difference.add("weights[\(b), \(h), \(i), \(key)]", weights[rowIndex * keys + key], row.weights[key])
+            difference.add(
+              "weights[\(b), \(h), \(i), \(key)]", weights[rowIndex * keys + key], row.weights[key], part: .weights)
           }
           for (stage, values) in scores {
             difference.add(

@@ -1,4 +1,5 @@
 import Attention
+import AttentionBenchmarks
 import Testing
 
 /// What a row does not see, and how the rows around it are computed, is not its concern; over several blocks of rows and
@@ -140,12 +141,15 @@ import Testing
       }
       let (query, key, value) = testCase.operands
       let byBand = scaledDotProductAttention(
-        query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(path))
+        query: query, key: key, value: value, mask: testCase.mask, options: testCase.on(path), returning: allExtras)
       let byCells = scaledDotProductAttention(
         query: query, key: key, value: value, mask: .allowed(BooleanTensor(cells, shape: [2, 1, queries, keys])),
         options: testCase.on(.naive))
-      var difference = Difference()
-      for (actual, wanted) in zip(byBand.scalars, byCells.scalars) { difference.add("cell", actual, Double(wanted)) }
+      let reference = ReferenceAttention(query: query, key: key, value: value, mask: testCase.mask)
+      var difference = compare(byBand, with: reference.allRows)
+      for (actual, wanted) in zip(byBand.output.scalars, byCells.scalars) {
+        difference.add("cell", actual, Double(wanted))
+      }
       #expect(difference.mismatch == nil)
       #expect(difference.excess <= 0)
     }

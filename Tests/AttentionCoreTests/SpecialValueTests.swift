@@ -8,7 +8,7 @@ import Testing
 
   /// For each mask, poisons one key position after another: the rows that do not see it keep their bits, and the rows
   /// that do agree with the float64 formula.
-  @Test(arguments: AttentionCase.kinds(queries: 9, keys: 13).map(\.name), [AttentionPath.naive, .blas, .fused])
+  @Test(arguments: AttentionCase.kinds(queries: 9, keys: 13).map(\.name), paths)
   func poisonStaysBehindTheMask(_ name: String, _ path: AttentionPath) throws {
     let mask = try #require(AttentionCase.kinds(queries: 9, keys: 13).first { $0.name == name }).mask
     let testCase = AttentionCase(name: name, heads: 2, queries: 9, keys: 13, keyWidth: 5, valueWidth: 3, mask: mask)
