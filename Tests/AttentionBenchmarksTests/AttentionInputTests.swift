@@ -120,7 +120,7 @@ struct AttentionInputTests {
       let input = try AttentionInput(file: path)
       #expect(input.keyLengths == lengths.map(Int.init))
       let report = AttentionBenchmark(inputs: [input], repeats: 1).run().report
-      #expect(report.rows.count == 2)
+      #expect(report.rows.count == 3)
       for row in report.rows {
         #expect(row.isRepeatable && row.maximumError == 0 && row.gflops.isFinite && row.faults.isEmpty)
       }

@@ -15,6 +15,7 @@ enum Sample {
       {"case": "", "path": "\(path)", "median_ms": \(median), "mad_ms": \(deviation), "min_ms": 1.5, "samples": 20,
        "gflops": 12.5, "useful_gflop": 0.025, "executed_gflop": 0.05, "speedup_over_naive": 10.25,
        "peak_fraction": 0.125, "scratch_bytes": 4096, "max_abs_error": 1e-07, "error_rows": 32, "repeatable": true,
+       "within_contract": true,
        "measured_heads": 2, "measured_queries": 16, "batch": 1, "heads": 2, "kv_heads": 2, "query_length": 16,
        "key_length": 16, "key_width": 8, "value_width": 8, "causal": false, "window": null, "softcap": null}
       """

@@ -65,7 +65,7 @@ struct UsageTests {
     (["bench", "--threads", "x"], "from 1 to"), (["bench", "--paths", "x"], "naive, blas"),
     (["bench", "--cases", "h2q8d8-foo"], "-causal"), (["bench", "--format", "x"], "'markdown'"),
     (["bench", "--cases", "h12q8d8-kv5"], "divisor"), (["bench", "--cases", "h2q8"], "d (the width of a head)"),
-    (["bench", "--cases", "h2q99999999d64"], "TiB of memory are needed"),
+    (["bench", "--cases", "h2q99999999d64"], "GiB of memory are needed"),
   ]
 
   @Test(arguments: expectations)

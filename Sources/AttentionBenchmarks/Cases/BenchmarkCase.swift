@@ -76,7 +76,7 @@ public struct BenchmarkCase: Sendable, Hashable {
   /// The bytes that measuring the case takes, roughly and from above, or nil when they overflow `Int`.
   ///
   /// Query, key and value, their copies for the part that the naive path runs, panels of keys, three outputs, a block of
-  /// scores and a panel for each of 64 threads, and what the paths keep for each block of rows.
+  /// scores and a panel for each of 16 threads, and what the paths keep for each block of rows.
   var memoryEstimate: Int? {
     func product(_ factors: Int...) -> Int? {
       factors.reduce(1) { (known: Int?, factor) in
@@ -89,8 +89,9 @@ public struct BenchmarkCase: Sendable, Hashable {
       product(12, batch, keyValueHeads, keyLength, keyWidth),
       product(8, batch, keyValueHeads, keyLength, valueWidth),
       product(12, batch, heads, queryLength, valueWidth),
-      product(64, 4, min(128, max(48, 1 << 18 / max(1, keyLength))), keyLength + 32),
-      product(64, 4, 256, keyWidth + valueWidth),
+      product(16, 4, min(128, max(48, (1 << 18) / max(1, keyLength))), keyLength),
+      product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, keyWidth),
+      product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, valueWidth),
       product(128, batch, heads, queryLength / 48 + 1),
     ]
     return parts.reduce(0) { (known: Int?, part) in

@@ -25,8 +25,10 @@ struct FusedTiling: Sendable {
     let hasSmallProducts = tiles.smallVolume != nil
     chunk = hasSmallProducts ? 256 : .max
     let widest = min(chunk, max(keyWidth, paddedValueWidth))
-    blockKeys = tiles.panelColumns(inner: widest, limit: hasSmallProducts ? 128 : 256)
-    maximumRows = tiles.rows(columns: blockKeys, inner: widest, limit: hasSmallProducts ? 64 : 128)
+    // Of extremely wide heads a few rows fill the caches.
+    let isHuge = max(keyWidth, valueWidth) > 4096
+    blockKeys = isHuge ? 16 : tiles.panelColumns(inner: widest, limit: hasSmallProducts ? 128 : 256)
+    maximumRows = isHuge ? 8 : tiles.rows(columns: blockKeys, inner: widest, limit: hasSmallProducts ? 64 : 128)
   }
 
   var segmentKeys: Int { blockKeys * Self.segmentBlocks }
