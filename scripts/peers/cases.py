@@ -1,0 +1,122 @@
+"""The cases, as `attention bench` has them, and the data that it draws for them."""
+
+import argparse
+import re
+
+import numpy
+
+
+def parse(name):
+    match = re.fullmatch(r"(?:b(\d+))?h(\d+)q(\d+)(?:k(\d+))?d(\d+)((?:-causal|-window\d+|-kv\d+|-v\d+)*)", name)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{name} is not a case like b1h12q128k128d64-causal-kv4-v64 or …-window256")
+    batch, heads, queries, keys, width = (size and int(size) for size in match.groups()[:5])
+    # By the whole name: -v is no short form of another.
+    flags = [re.fullmatch(r"([a-z]+)(\d*)", flag).groups() for flag in match[6].split("-")[1:]]
+    suffixes = {suffix: size and int(size) for suffix, size in flags}
+    if len(suffixes) < len(flags):
+        raise argparse.ArgumentTypeError(f"{name}: a suffix is given twice")
+    kv_heads = suffixes.get("kv", heads)
+    batch, keys = 1 if batch is None else batch, queries if keys is None else keys
+    if 0 in (batch, heads, queries, keys, width, suffixes.get("window"), suffixes.get("v")):
+        raise argparse.ArgumentTypeError(f"{name}: sizes start at 1")
+    if kv_heads == 0 or heads % kv_heads != 0:
+        raise argparse.ArgumentTypeError(f"{name}: {heads} heads are not a multiple of {kv_heads} kv heads")
+    case = {
+        "B": batch, "H": heads, "Hkv": kv_heads, "Lq": queries, "Lk": keys, "dk": width,
+        "dv": suffixes.get("v", width), "causal": "causal" in suffixes or "window" in suffixes,
+        "window": suffixes.get("window"),
+    }
+    if case["causal"] and queries > keys:
+        raise argparse.ArgumentTypeError(f"{name}: the first queries see no key, and the peers differ about such rows")
+    return {"name": canonical(case), **case}
+
+
+def canonical(case):
+    """The name under which our command reports the case, and from which it seeds the data."""
+    name = "b{B}h{H}q{Lq}k{Lk}d{dk}".format(**case)
+    name += f"-kv{case['Hkv']}" if case["Hkv"] != case["H"] else ""
+    name += f"-v{case['dv']}" if case["dv"] != case["dk"] else ""
+    return name + (f"-window{case['window']}" if case["window"] else "-causal" if case["causal"] else "")
+
+
+def has_plain_causal(case):
+    """Whether a peer's causal flag means ours: theirs is aligned to the start, ours to the end."""
+    return case["causal"] and case["window"] is None and case["Lq"] == case["Lk"]
+
+
+def allowed(case):
+    """The cells [Lq, Lk] that a query sees, or None when it sees all. The last query stands at the last key."""
+    if not case["causal"]:
+        return None
+    own = numpy.arange(case["Lq"])[:, None] + case["Lk"] - case["Lq"]
+    keys = numpy.arange(case["Lk"])[None, :]
+    return (keys <= own) & (keys > own - (case["window"] or case["Lk"] + 1))
+
+
+def useful_gflop(case):
+    """The floating-point operations of both products over the visible cells."""
+    own = numpy.arange(case["Lq"]) + case["Lk"] - case["Lq"]
+    visible = numpy.minimum(own + 1, case["window"] or case["Lk"]).sum() if case["causal"] else case["Lq"] * case["Lk"]
+    return 2e-9 * (case["dk"] + case["dv"]) * case["B"] * case["H"] * int(visible)
+
+
+def step(state):
+    """The next numbers of many generators xoshiro256**, whose states [4, n] are advanced."""
+    scrambled = state[1] * numpy.uint64(5)
+    result = (scrambled << numpy.uint64(7) | scrambled >> numpy.uint64(57)) * numpy.uint64(9)
+    shifted = state[1] << numpy.uint64(17)
+    state[2] ^= state[0]
+    state[3] ^= state[1]
+    state[1] ^= state[2]
+    state[0] ^= state[3]
+    state[2] ^= shifted
+    state[3] = state[3] << numpy.uint64(45) | state[3] >> numpy.uint64(19)
+    return result
+
+
+def xoshiro(seed, count, lanes=2048):
+    """The numbers of our SeededGenerator. The generator is linear over bits: a matrix jumps to each lane's start."""
+    bits64 = (1 << 64) - 1
+    words = []
+    for index in range(1, 5):
+        z = (seed + index * 0x9E3779B97F4A7C15) & bits64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & bits64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & bits64
+        words.append(z ^ z >> 31)
+    length = -(-count // lanes)
+    bit = numpy.arange(256)
+    columns = numpy.zeros((4, 256), dtype=numpy.uint64)  # each bit of a state alone, advanced by a lane's length
+    columns[bit // 64, bit] = numpy.uint64(1) << (bit % 64).astype(numpy.uint64)
+    for _ in range(length):
+        step(columns)
+    state = numpy.empty((4, lanes), dtype=numpy.uint64)
+    current = numpy.array(words, dtype=numpy.uint64)
+    for lane in range(lanes):
+        state[:, lane] = current
+        chosen = numpy.unpackbits(current.view(numpy.uint8), bitorder="little").astype(bool)
+        current = numpy.bitwise_xor.reduce(columns[:, chosen], axis=1)
+    numbers = numpy.empty((length, lanes), dtype=numpy.uint64)
+    for row in numbers:
+        row[:] = step(state)
+    return numbers.T.reshape(-1)[:count]
+
+
+def draw(case, seed):
+    """Query, key and value as `attention bench` draws them for the case: normal variates by Box and Muller."""
+    mixed = 0xCBF29CE484222325
+    for byte in case["name"].encode():
+        mixed = (mixed ^ byte) * 0x100000001B3 % (1 << 64)
+    shapes = [
+        (case["B"], case["H"], case["Lq"], case["dk"]), (case["B"], case["Hkv"], case["Lk"], case["dk"]),
+        (case["B"], case["Hkv"], case["Lk"], case["dv"])]
+    sizes = [int(numpy.prod(shape)) for shape in shapes]
+    pairs = [(size + 1) // 2 for size in sizes]  # of a tensor with an odd size, the last variate's partner is dropped
+    numbers = xoshiro(seed ^ mixed, 2 * sum(pairs)) & numpy.uint64((1 << 53) - 1)
+    units = numbers.astype(numpy.float64).reshape(-1, 2) * 2.0**-53
+    radius, angle = numpy.sqrt(-2 * numpy.log(1 - units[:, 0])), 2 * numpy.pi * units[:, 1]
+    normal = numpy.stack([radius * numpy.cos(angle), radius * numpy.sin(angle)], axis=1).astype(numpy.float32)
+    starts = numpy.cumsum([0, *pairs])
+    return [
+        normal[start:start + pair].reshape(-1)[:size].reshape(shape)
+        for start, pair, size, shape in zip(starts, pairs, sizes, shapes)]

@@ -1,0 +1,61 @@
+"""PyTorch: its fused function, and the composed path (product, scale, mask, softmax, product: as a user writes it)."""
+
+import math
+
+import torch
+import torch.nn.attention
+
+from peers import cases
+
+
+def start(threads):
+    torch.set_num_threads(threads)
+    return torch.__version__
+
+
+def ways(peer, case):
+    return {"composed": composed} if peer == "pytorch-composed" else {"scaled_dot_product_attention": fused}
+
+
+def calling(compute):
+    last = []
+
+    @torch.inference_mode()
+    def call():
+        # Frees the last output first, as the next step of a model would: two at a time would not stay in the cache.
+        last.clear()
+        last.append(compute())
+
+    return call, lambda: last[0].numpy()
+
+
+def fused(case, *arrays):
+    query, key, value = (torch.from_numpy(array) for array in arrays)
+    flags = {"enable_gqa": case["H"] != case["Hkv"]}
+    if cases.has_plain_causal(case):
+        flags["is_causal"] = True
+    elif case["causal"]:
+        flags["attn_mask"] = torch.from_numpy(cases.allowed(case))
+    call, output = calling(lambda: torch.nn.functional.scaled_dot_product_attention(query, key, value, **flags))
+    chosen = torch._fused_sdp_choice(
+        query, key, value, flags.get("attn_mask"), 0.0, "is_causal" in flags, enable_gqa=flags["enable_gqa"])
+    return call, output, torch.nn.attention.SDPBackend(chosen).name
+
+
+def composed(case, *arrays):
+    query, key, value = (torch.from_numpy(array) for array in arrays)
+    allowed, group = cases.allowed(case), case["H"] // case["Hkv"]
+    hidden = None if allowed is None else torch.from_numpy(~allowed)  # a user builds it once
+
+    # No pass over the scores, and no copy of a key, that can be done without: the query is scaled, the mask is filled in
+    # place, and the rows of a group's heads are stacked over their kv head.
+    batch, heads, queries, width = query.shape
+    stacked = (batch, heads // group, group * queries)
+
+    def compute():
+        scores = (query * (1 / math.sqrt(width))).view(*stacked, width) @ key.transpose(-2, -1)
+        if hidden is not None:
+            scores.view(batch, heads, queries, -1).masked_fill_(hidden, -math.inf)
+        return (torch.softmax(scores, dim=-1) @ value).view(batch, heads, queries, -1)
+
+    return *calling(compute), "matmul, masked_fill, softmax, matmul" if hidden is not None else "matmul, softmax, matmul"

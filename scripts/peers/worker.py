@@ -1,0 +1,123 @@
+"""The process of one peer: `python -m peers.worker <peer> <threads> <folder> [keep-memory]`, driven by Workers below.
+
+It answers requests, a line of JSON each. Between them it is stopped by a signal, so that no pool of threads can spin
+while another side is timed.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+
+import numpy
+
+from peers import cases
+
+MODULES = {
+    "pytorch": "torch_peer", "pytorch-composed": "torch_peer", "onnxruntime": "onnxruntime_peer",
+    "openvino": "openvino_peer", "reference": "reference",
+}
+TOLERANCE = 1e-3
+
+
+def aligned(array):
+    """A copy at a multiple of 64 bytes: the peers allocate so, and may copy or slow down when others do not."""
+    memory = numpy.empty(array.nbytes + 64, dtype=numpy.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def largest_error(output, expected):
+    distance = numpy.abs(output.astype(numpy.float64) - expected).max()
+    return float(distance) if numpy.isfinite(distance) else float("inf")
+
+
+def time_calls(call, repeats, figure=statistics.median, warm_up=0.05):
+    """In milliseconds, after 50 ms at least: at first the threads sleep, and the clock may be low."""
+    start = time.perf_counter()
+    call()
+    while time.perf_counter() - start < warm_up:
+        call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return figure(times)
+
+
+class Worker:
+    def __init__(self, peer, threads, folder):
+        self.peer, self.folder = peer, folder
+        self.module = importlib.import_module(f"peers.{MODULES[peer]}")
+        self.version = self.module.start(threads)
+        self.chosen = {}
+
+    def inputs(self, case):
+        return [aligned(numpy.load(f"{self.folder}/{case['name']}-{tensor}.npy")) for tensor in "qkv"]
+
+    def ways(self, case):
+        return self.module.ways(self.peer, case)
+
+    def check(self, case):
+        """Tries every way that the peer has, and chooses the fastest of those that are right."""
+        expected = numpy.load(f"{self.folder}/{case['name']}-expected.npy")
+        inputs, tried = self.inputs(case), {}
+        for name, make in self.ways(case).items():
+            try:
+                call, output, ran = make(case, *inputs)
+                call()
+                error = largest_error(output(), expected)
+                tried[name] = {"error": error, "ran": ran}
+                if error <= TOLERANCE:
+                    tried[name]["ms"] = time_calls(call, 5, figure=min)
+            except Exception as exception:  # whatever a peer throws at what it does not support
+                tried[name] = {"unsupported": str(exception).splitlines()[0][:300] if str(exception) else repr(exception)}
+            call = output = None
+        right = {name: way["ms"] for name, way in tried.items() if "ms" in way}
+        self.chosen[case["name"]] = min(right, key=right.get, default=None)
+        return {"chosen": self.chosen[case["name"]], "tried": tried}
+
+    def measure(self, case, repeats):
+        call, _, _ = self.ways(case)[self.chosen[case["name"]]](case, *self.inputs(case))
+        return {"ms": time_calls(call, repeats)}
+
+    def prepare(self, case, seed):
+        """Draws the data and computes what every side has to find: the worker `reference` alone is asked for this."""
+        tensors = cases.draw(case, seed)
+        for tensor, array in zip("qkv", tensors):
+            numpy.save(f"{self.folder}/{case['name']}-{tensor}.npy", array)
+        numpy.save(f"{self.folder}/{case['name']}-expected.npy", self.module.attention(case, *tensors))
+        return {}
+
+
+def main():
+    peer, threads, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a stopped process would outlive its parent
+    if "keep-memory" in sys.argv[4:]:
+        # No mapping of its own for any block, and no trimming of the heap: glibc's mallopt.
+        M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+        glibc = ctypes.CDLL(None)
+        if not (glibc.mallopt(M_MMAP_MAX, 0) and glibc.mallopt(M_TRIM_THRESHOLD, -1)):
+            raise SystemExit("this C library has no such mallopt")
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    worker = Worker(peer, threads, folder)
+    answer = {"version": worker.version}
+    while True:
+        print(json.dumps(answer), file=answers, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        answer = getattr(worker, request.pop("do"))(**request)
+
+
+if __name__ == "__main__":
+    main()
