@@ -8,9 +8,9 @@ public struct AttentionPlan: Sendable {
   public let reason: String
   /// The bytes of working memory at the most, over all threads, beside inputs and results: scores, panels, a predicate's
   /// cells, and on ``AttentionPath/blas`` the copy of a head's values that a mask needs when some are not finite, rounded
-  /// up as ``TensorStorage`` rounds them. On ``AttentionPath/fused`` that rounding can add a quarter.
+  /// up as `TensorStorage` rounds them. On ``AttentionPath/fused`` that rounding can add a quarter.
   ///
-  /// Bookkeeping of a few words for each position, head and block is not counted, nor what ``TensorStorage`` keeps
+  /// Bookkeeping of a few words for each position, head and block is not counted, nor what `TensorStorage` keeps
   /// for the next call.
   public let scratchBytes: Int
   /// Floating-point operations of the two products over the keys that queries may attend to: 2 · (dk + dv) for each

@@ -8,7 +8,7 @@ import AttentionTensors
 ///
 /// Keys are kept transposed, in the panels that the fused path multiplies by, so that prefill, chunked prefill, a reused
 /// prefix and one token at a time are one code path on one grid. On cores with small-matrix kernels
-/// (``AttentionTensors/OpenBLAS/hasSmallMatrixKernels``) all of them give equal bits.
+/// (`OpenBLAS.hasSmallMatrixKernels`) all of them give equal bits.
 ///
 /// A value type whose pages are shared until written to: copying a cache, or forking a sequence, copies no key.
 public struct KeyValueCache: Sendable {
@@ -74,11 +74,12 @@ public struct KeyValueCache: Sendable {
 
   // MARK: Growing
 
-  /// Appends tokens to every sequence: `layout.lengths[s]` to sequence s, 0 of them included. O(tokens · Hkv · (dk + dv)).
+  /// Appends tokens to every sequence: `layout.lengths[s]` to sequence s, which may be 0. O(tokens · Hkv · (dk + dv)).
   ///
   /// - Parameters:
   ///   - key: `[tokens, Hkv · dk]`.
   ///   - value: `[tokens, Hkv · dv]`.
+  ///   - layout: the tokens of each sequence, in the cache's order.
   /// - Precondition: the shapes fit the layout and the cache.
   public mutating func append(key: Tensor, value: Tensor, layout: SequenceLayout) {
     require(
