@@ -141,7 +141,7 @@ import Testing
         for index in 0..<length {
           #expect(abs(Double(target.elements[index]) - (0.5 * Double(y[index]) + 0.25 * Double(x[index]))) < 1e-6)
         }
-        set.kernels.finish_row(source.base, 0.5, target.base, length)
+        #expect(set.kernels.finish_rows(source.base, 0, 1, [3], [2], target.base, 0, length))
         #expect(sameBits(target.values, x.map { 0.5 * $0 }))
         set.kernels.weights_row(source.base, 3, 0.5, target.base, length)
         for index in 0..<length {
@@ -166,11 +166,39 @@ import Testing
   func finishedRowsHoldNoNegativeZero(set: KernelSet) {
     let x: [Float] = [-0.0, 0, -1, .nan, .infinity]
     var y = [Float](repeating: 9, count: x.count)
-    set.kernels.finish_row(x, 2, &y, x.count)
+    #expect(!set.kernels.finish_rows(x, 0, 1, [0], [0.5], &y, 0, x.count))
     #expect(sameBits(y, [0, 0, -2, .nan, .infinity]))
     // An underflow from below.
-    set.kernels.finish_row([-1e-30], 1e-30, &y, 1)
-    #expect(y[0] == 0)
+    #expect(set.kernels.finish_rows([-1e-30], 0, 1, [0], [1e30], &y, 0, 1))
+    #expect(y[0] == 0 && y[0].sign == .plus)
+  }
+
+  @Test(arguments: KernelSet.available)
+  func rowsAreFinishedAtTheirStrides(set: KernelSet) {
+    let (rows, width, from, to) = (5, 19, 32, 21)
+    let x = Noise.floats(rows * from, in: -3...3, seed: 4)
+    let sums: [Float] = [1, 2, 4, 0.5, 8]
+    let references: [Float] = [0, 1, -2, 3, 4]
+    var y = [Float](repeating: 9, count: rows * to)
+    #expect(set.kernels.finish_rows(x, from, rows, references, sums, &y, to, width))
+    for row in 0..<rows {
+      for column in 0..<to {
+        #expect(y[row * to + column] == (column < width ? x[row * from + column] / sums[row] : 9))
+      }
+    }
+    // One element or reference that is not finite, wherever it is, is reported; one beside the rows is not.
+    for row in 0..<rows {
+      for column in 0..<from {
+        var spoilt = x
+        spoilt[row * from + column] = column.isMultiple(of: 2) ? .nan : -.infinity
+        #expect(set.kernels.finish_rows(spoilt, from, rows, references, sums, &y, to, width) == (column >= width))
+      }
+      for bad in [Float.nan, .infinity, -.infinity] {
+        var spoilt = references
+        spoilt[row] = bad
+        #expect(!set.kernels.finish_rows(x, from, rows, spoilt, sums, &y, to, width))
+      }
+    }
   }
 
   @Test(arguments: KernelSet.available)

@@ -18,7 +18,7 @@ struct FusedTile {
   let kernels = KernelSet.kernels
 
   // Memory of the task that owns the tile.
-  private let query: UnsafeMutablePointer<Float>
+  private let gathered: UnsafeMutablePointer<Float>
   private let scores: UnsafeMutablePointer<Float>
   private let accumulator: RowSums
   private let merged: RowSums
@@ -29,6 +29,8 @@ struct FusedTile {
   // The rows at hand.
   private var blocks: KeyBlocks
   private var keys: TileKeys
+  /// `[rows, dk]`, where they are or gathered.
+  private var query: UnsafePointer<Float>
   private var rows: Range<Int> { keys.rows }
   private var sequence: Int { keys.sequence }
 
@@ -59,7 +61,8 @@ struct FusedTile {
     factors = take(padded)
     lower = UnsafeMutableRawPointer(take(2 * padded)).bindMemory(to: Int.self, capacity: padded)
     upper = UnsafeMutableRawPointer(take(2 * padded)).bindMemory(to: Int.self, capacity: padded)
-    query = take(rows * tiling.keyWidth)
+    gathered = take(rows * tiling.keyWidth)
+    query = UnsafePointer(gathered)
   }
 
   // MARK: Rows
@@ -68,7 +71,7 @@ struct FusedTile {
   mutating func begin(sequence: Int, keyValueHead: Int, rows: Range<Int>, blocks: KeyBlocks) {
     self.blocks = blocks
     let group = problem.shape.group
-    let width = tiling.keyWidth
+    let (width, stride) = (tiling.keyWidth, problem.query.strides.row)
     let (lower, upper) = (lower, upper)
     keys = TileKeys(
       masks, blockKeys: tiling.blockKeys, sequence: sequence,
@@ -77,11 +80,16 @@ struct FusedTile {
       lower[index] = keys.lowerBound
       upper[index] = keys.upperBound
     }
-    for (index, row) in rows.enumerated() {
-      let place = place(row)
-      (query + index * width).update(
+    if group == 1, stride == width {
+      query = problem.query.row(sequence: sequence, head: keyValueHead, row: rows.lowerBound)
+      return
+    }
+    // Rows far apart would share few sets of the cache.
+    for (index, place) in keys.places.enumerated() {
+      (gathered + index * width).update(
         from: problem.query.row(sequence: sequence, head: place.head, row: place.query), count: width)
     }
+    query = UnsafePointer(gathered)
   }
 
   private func place(_ row: Int) -> (query: Int, head: Int) { TileKeys.place(row, heads: keys.heads) }
@@ -204,25 +212,58 @@ struct FusedTile {
   /// Writes the results of the rows from their sums.
   func finish(_ sums: RowSums) {
     var sums = sums
-    factors.update(repeating: 1, count: rows.count)
-    if !isFinite(sums) { sums = repaired() }
-    for (index, row) in rows.enumerated() {
-      let place = place(row)
-      let (reference, sum) = (sums.references[index], sums.sums[index])
+    if !divide(sums) {
+      factors.update(repeating: 1, count: rows.count)
+      if !isFinite(sums) { sums = repaired() }
+      divideOneByOne(sums)
+    }
+    writeLogSumExp(sums)
+    writeExtras(sums)
+  }
+
+  /// Writes the rows as if all of them were finite; whether they are.
+  private func divide(_ sums: RowSums) -> Bool {
+    let (width, padded) = (tiling.valueWidth, tiling.paddedValueWidth)
+    func divide(_ index: Int, count: Int, into target: UnsafeMutablePointer<Float>) -> Bool {
+      kernels.pointee.finish_rows(
+        sums.output + index * padded, padded, count, sums.references + index, sums.sums + index, target,
+        problem.output.strides.row, width)
+    }
+    if keys.heads.count == 1 {
+      let target = problem.output.row(sequence: sequence, head: keys.heads.lowerBound, row: rows.lowerBound)
+      return divide(0, count: rows.count, into: target)
+    }
+    var isFinite = true
+    for (index, place) in keys.places.enumerated() {
       let target = problem.output.row(sequence: sequence, head: place.head, row: place.query)
-      let state = state(index, reference: reference)
-      switch state {
+      isFinite = divide(index, count: 1, into: target) && isFinite
+    }
+    return isFinite
+  }
+
+  /// Writes the rows where some are not finite, or see nothing.
+  private func divideOneByOne(_ sums: RowSums) {
+    for (index, place) in keys.places.enumerated() {
+      let target = problem.output.row(sequence: sequence, head: place.head, row: place.query)
+      switch state(index, reference: sums.references[index]) {
       case .finite:
-        kernels.pointee.finish_row(
-          sums.output + index * tiling.paddedValueWidth, 1 / sum, target, tiling.valueWidth)
+        _ = kernels.pointee.finish_rows(
+          sums.output + index * tiling.paddedValueWidth, 0, 1, sums.references + index, sums.sums + index, target, 0,
+          tiling.valueWidth)
         if factors[index] != 1 { kernels.pointee.scale(target, factors[index], target, tiling.valueWidth) }
       case .empty: target.update(repeating: 0, count: tiling.valueWidth)
       case .undefined: target.update(repeating: .nan, count: tiling.valueWidth)
       }
-      problem.logSumExp?.row(sequence: sequence, head: place.head, row: place.query).pointee =
-        state == .finite ? Float(Double(reference) + log(Double(sum))) : maximum(index)
     }
-    writeExtras(sums)
+  }
+
+  private func writeLogSumExp(_ sums: RowSums) {
+    guard let logSumExp = problem.logSumExp else { return }
+    for (index, place) in keys.places.enumerated() {
+      let (reference, sum) = (sums.references[index], sums.sums[index])
+      logSumExp.row(sequence: sequence, head: place.head, row: place.query).pointee =
+        state(index, reference: reference) == .finite ? Float(Double(reference) + log(Double(sum))) : maximum(index)
+    }
   }
 
   /// What the softmax of a row comes to.

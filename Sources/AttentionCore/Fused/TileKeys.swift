@@ -25,8 +25,7 @@ struct TileKeys {
     self.heads = heads
     self.rows = rows
     var (first, last, latest, earliest) = (Int.max, 0, 0, Int.max)
-    for (index, row) in rows.enumerated() {
-      let (query, head) = TileKeys.place(row, heads: heads)
+    for (index, (query, head)) in RowPlaces(rows: rows, heads: heads).enumerated() {
       let keys = masks.geometry.interval(sequence: sequence, head: head, query: query)
       interval(index, keys)
       latest = max(latest, keys.lowerBound)
@@ -46,6 +45,9 @@ struct TileKeys {
     return (query, heads.lowerBound + head)
   }
 
+  /// Where each row is, in order.
+  var places: RowPlaces { RowPlaces(rows: rows, heads: heads) }
+
   /// The blocks that hold keys of `union`.
   var blocks: Range<Int> {
     union.isEmpty ? 0..<0 : union.lowerBound / blockKeys..<(union.upperBound + blockKeys - 1) / blockKeys
@@ -64,5 +66,29 @@ struct TileKeys {
     let content = masks.content(sequence: sequence, heads: heads, queries: queries, block: block)
     guard content.contains(.allowed) else { return nil }
     return (columns, !isInside || content.contains(.forbidden))
+  }
+}
+
+/// The query and the head of each of some rows, stacked query by query.
+struct RowPlaces: Sequence, IteratorProtocol {
+  private let heads: Range<Int>
+  private var remaining: Int
+  private var query: Int
+  private var head: Int
+
+  init(rows: Range<Int>, heads: Range<Int>) {
+    self.heads = heads
+    remaining = rows.count
+    (query, head) = TileKeys.place(rows.lowerBound, heads: heads)
+  }
+
+  mutating func next() -> (query: Int, head: Int)? {
+    guard remaining > 0 else { return nil }
+    defer {
+      remaining -= 1
+      head += 1
+      if head == heads.upperBound { (query, head) = (query + 1, heads.lowerBound) }
+    }
+    return (query, head)
   }
 }

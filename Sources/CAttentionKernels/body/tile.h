@@ -104,11 +104,25 @@ static void merge_(float *y, float of_y, const float *x, float of_x, size_t n) {
 #undef STEP
 }
 
-static void finish_row_(const float *x, float factor, float *y, size_t n) {
-  vf factors = v_set(factor);
-#define STEP(i, count) v_put(y + (i), v_fma(factors, v_get(x + (i), (count)), v_set(0)), (count))
-  FOR_EACH_VECTOR(n, STEP);
+static bool finish_rows_(
+    const float *x, size_t x_stride, size_t rows, const float *references, const float *sums, float *y, size_t y_stride,
+    size_t n) {
+  vm bad = v_none();
+  for (size_t row = 0; row < rows; row++, x += x_stride, y += y_stride) {
+    vf factors = v_set(1 / sums[row]);
+    bad = v_or(bad, v_not_finite(v_set(references[row])));
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    vf sum = v_get(x + (i), (count));                                                                                  \
+    bad = v_or(bad, v_not_finite(sum));                                                                                \
+    /* Not fused: a product that underflows from below would stay -0. */                                               \
+    vf quotient = factors * sum;                                                                                       \
+    v_put(y + (i), quotient + v_set(0), (count));                                                                      \
+  } while (0)
+    FOR_EACH_VECTOR(n, STEP);
 #undef STEP
+  }
+  return !v_any(bad);
 }
 
 static void weights_row_(const float *x, float reference, float factor, float *y, size_t n) {

@@ -28,11 +28,19 @@ VECTOR_FN void v_transpose_8_by_8(const float *source, size_t source_stride, flo
 #undef EACH
 }
 
+/// How far ahead source rows are asked for: two groups of eight.
+#define PREFETCHED_ROWS 16
+
 static void transpose_(
     const float *source, size_t source_stride, float *target, size_t target_stride, size_t rows, size_t columns) {
   size_t whole_rows = rows / 8 * 8, whole_columns = columns / 8 * 8;
   for (size_t i = 0; i < whole_rows; i += 8) {
     for (size_t j = 0; j < whole_columns; j += 8) {
+      // Eight rows at a time are no stream that the processor would recognise: it is told what comes after the next ones.
+      if (j % 16 == 0 && i + PREFETCHED_ROWS < whole_rows) {
+        const float *ahead = source + (i + PREFETCHED_ROWS) * source_stride + j;
+        for (size_t k = 0; k < 8; k++) __builtin_prefetch(ahead + k * source_stride);
+      }
       v_transpose_8_by_8(source + i * source_stride + j, source_stride, target + j * target_stride + i, target_stride);
     }
   }

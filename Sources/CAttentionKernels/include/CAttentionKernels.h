@@ -91,8 +91,10 @@ typedef struct attention_kernels {
   /// y[i] = of_y * y[i] + of_x * x[i].
   void (*_Nonnull merge)(float *_Nonnull y, float of_y, const float *_Nonnull x, float of_x, size_t n);
 
-  /// y[i] = factor * x[i] + 0: no -0.
-  void (*_Nonnull finish_row)(const float *_Nonnull x, float factor, float *_Nonnull y, size_t n);
+  /// Ends the softmax of rows of n sums: y = x * (1 / sums[row]) + 0, which is no -0. Returns whether every element of x
+  /// and every reference is finite.
+  bool (*_Nonnull finish_rows)(const float *_Nonnull x, size_t x_stride, size_t rows, const float *_Nonnull references,
+                               const float *_Nonnull sums, float *_Nonnull y, size_t y_stride, size_t n);
 
   /// Bit 0: some byte is not 0; bit 1: some byte is 0. 0 when n = 0.
   unsigned (*_Nonnull classify_bytes)(const uint8_t *_Nonnull x, size_t n);
