@@ -1,8 +1,9 @@
 import AttentionTensors
 
 /// One call of attention, whatever the layout of its tensors: where each sequence and head lies in memory.
-struct AttentionProblem: @unchecked Sendable {
+final class AttentionProblem: @unchecked Sendable {
   // @unchecked: pointers into tensors that the entry point keeps alive; each task writes rows of its own.
+  // A class, since what computes a few rows holds it, and a structure of so many arrays costs more to copy than they do.
 
   /// How the rows of a sequence and head are found from a first scalar.
   struct Strides {
@@ -90,6 +91,22 @@ struct AttentionProblem: @unchecked Sendable {
   let logSumExp: Output?
   let weights: ScoreOutput?
   let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+
+  init(
+    shape: AttentionShape, scale: Float, softcap: Float?, mask: MaskGeometry, query: Input, keys: Keys, output: Output,
+    logSumExp: Output?, weights: ScoreOutput?, scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+  ) {
+    self.shape = shape
+    self.scale = scale
+    self.softcap = softcap
+    self.mask = mask
+    self.query = query
+    self.keys = keys
+    self.output = output
+    self.logSumExp = logSumExp
+    self.weights = weights
+    self.scores = scores
+  }
 
   /// Whether keys lie in panels already.
   var isPacked: Bool {

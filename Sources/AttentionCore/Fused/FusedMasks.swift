@@ -1,7 +1,7 @@
 import AttentionTensors
 
 /// A mask as the fused path asks it: intervals of keys for each row, and what each block's cells hold.
-struct FusedMasks: Sendable {
+final class FusedMasks: Sendable {
   let geometry: MaskGeometry
   private let summaries: [AllowedSummary]
   /// Whether every visible block has cells to look at: biases to add, or documents that lie scattered.

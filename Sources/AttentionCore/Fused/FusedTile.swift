@@ -32,6 +32,8 @@ struct FusedTile {
   /// `[rows, dk]`, where they are or gathered.
   private var query: UnsafePointer<Float>
   private var rows: Range<Int> { keys.rows }
+  /// From row to row of the scores and of a panel.
+  private var scoreStride: Int { blocks.panelStride }
   private var sequence: Int { keys.sequence }
 
   static func scalars(_ tiling: FusedTiling) -> Int {
@@ -71,7 +73,7 @@ struct FusedTile {
   mutating func begin(sequence: Int, keyValueHead: Int, rows: Range<Int>, blocks: KeyBlocks) {
     self.blocks = blocks
     let group = problem.shape.group
-    let (width, stride) = (tiling.keyWidth, problem.query.strides.row)
+    let width = tiling.keyWidth
     let (lower, upper) = (lower, upper)
     keys = TileKeys(
       masks, blockKeys: tiling.blockKeys, sequence: sequence,
@@ -80,7 +82,7 @@ struct FusedTile {
       lower[index] = keys.lowerBound
       upper[index] = keys.upperBound
     }
-    if group == 1, stride == width {
+    if group == 1, problem.query.strides.row == width {
       query = problem.query.row(sequence: sequence, head: keyValueHead, row: rows.lowerBound)
       return
     }
@@ -101,7 +103,7 @@ struct FusedTile {
     multiplyQuery(block, columns)
     if let cap = problem.softcap {
       for row in 0..<rows.count {
-        kernels.pointee.softcap(scores + row * tiling.blockKeys, scores + row * tiling.blockKeys, cap, columns.count)
+        kernels.pointee.softcap(scores + row * scoreStride, scores + row * scoreStride, cap, columns.count)
       }
     }
     if isPartial { mask(block, columns) }
@@ -114,19 +116,19 @@ struct FusedTile {
     for first in stride(from: 0, to: tiling.keyWidth, by: tiling.chunk) {
       MatrixProduct.multiplyTile(
         rows: rows.count, columns: columns.count, inner: min(tiling.chunk, tiling.keyWidth - first), factor: factor,
-        query + first, leftStride: tiling.keyWidth, panel + first * tiling.blockKeys, rightStride: tiling.blockKeys,
-        into: scores, resultStride: tiling.blockKeys, adding: first > 0)
+        query + first, leftStride: tiling.keyWidth, panel + first * scoreStride, rightStride: scoreStride,
+        into: scores, resultStride: scoreStride, adding: first > 0)
     }
     guard problem.scale == 0 else { return }
     for row in 0..<rows.count {
-      kernels.pointee.scale(scores + row * tiling.blockKeys, 0, scores + row * tiling.blockKeys, columns.count)
+      kernels.pointee.scale(scores + row * scoreStride, 0, scores + row * scoreStride, columns.count)
     }
   }
 
   private func mask(_ block: Int, _ columns: Range<Int>) {
     let start = block * tiling.blockKeys + columns.lowerBound
     for (index, row) in rows.enumerated() {
-      let scores = scores + index * tiling.blockKeys
+      let scores = scores + index * scoreStride
       let keys = max(lower[index], start)..<max(lower[index], start, min(upper[index], start + columns.count))
       guard !keys.isEmpty else {
         scores.update(repeating: -.infinity, count: columns.count)
@@ -156,7 +158,7 @@ struct FusedTile {
       guard let (columns, isPartial) = keys.visit(block) else { continue }
       score(block, columns, isPartial: isPartial)
       let rescales = kernels.pointee.softmax_tile(
-        scores, tiling.blockKeys, rows.count, columns.count, sums.references, sums.sums, factors)
+        scores, scoreStride, rows.count, columns.count, sums.references, sums.sums, factors)
       if rescales, !isFirst { kernels.pointee.scale_rows(sums.output, padded, rows.count, padded, factors) }
       multiplyValues(block, columns, into: sums.output, adding: !isFirst, cleaned: cleaned)
       isFirst = false
@@ -174,7 +176,7 @@ struct FusedTile {
     for first in stride(from: 0, to: tiling.paddedValueWidth, by: tiling.chunk) {
       MatrixProduct.multiplyTile(
         rows: rows.count, columns: min(tiling.chunk, tiling.paddedValueWidth - first), inner: inner, scores,
-        leftStride: tiling.blockKeys, values.base + columns.lowerBound * values.stride + first,
+        leftStride: scoreStride, values.base + columns.lowerBound * values.stride + first,
         rightStride: values.stride, into: output + first, resultStride: tiling.paddedValueWidth, adding: adding)
     }
   }
@@ -287,7 +289,7 @@ struct FusedTile {
   private func maximum(_ index: Int) -> Float {
     var maximum = -Float.infinity
     forEachScoreBlock { _, columns in
-      let largest = kernels.pointee.max(scores + index * tiling.blockKeys, columns.count)
+      let largest = kernels.pointee.max(scores + index * scoreStride, columns.count)
       if !(largest <= maximum) && !maximum.isNaN { maximum = largest }
     }
     return maximum
@@ -332,7 +334,7 @@ struct FusedTile {
           guard
             masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: key)
           else { continue }
-          let weight = scores[index * tiling.blockKeys + key - start - columns.lowerBound]
+          let weight = scores[index * scoreStride + key - start - columns.lowerBound]
           let output = sums.output + index * tiling.paddedValueWidth
           for column in 0..<tiling.valueWidth where !values[column].isFinite {
             output[column] += weight * values[column]
@@ -349,7 +351,7 @@ struct FusedTile {
   private func forEachWeightBlock(_ sums: RowSums, _ body: (Int, Range<Int>) -> Void) {
     forEachScoreBlock { block, columns in
       for index in 0..<rows.count {
-        let row = scores + index * tiling.blockKeys
+        let row = scores + index * scoreStride
         let reference = sums.references[index]
         if reference.isFinite {
           kernels.pointee.weights_row(row, reference, 1, row, columns.count)
@@ -381,7 +383,7 @@ struct FusedTile {
     fill(output, with: 0)
     forEachWeightBlock(sums) { block, columns in
       for index in 0..<rows.count {
-        let row = scores + index * tiling.blockKeys
+        let row = scores + index * scoreStride
         kernels.pointee.scale(row, 1 / sums.sums[index], row, columns.count)
         if !sums.references[index].isFinite || sums.sums[index].isNaN { markUndefined(index, block, columns) }
       }
@@ -398,7 +400,7 @@ struct FusedTile {
       let isVisible =
         lower[index] <= key && key < upper[index]
         && masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: key)
-      scores[index * tiling.blockKeys + column] = isVisible ? .nan : 0
+      scores[index * scoreStride + column] = isVisible ? .nan : 0
     }
   }
 
@@ -416,7 +418,7 @@ struct FusedTile {
     let start = block * tiling.blockKeys + columns.lowerBound
     let count = min(columns.count, blocks.count - start)
     for (index, row) in rows.enumerated() {
-      (outputRow(output, row) + start).update(from: scores + index * tiling.blockKeys, count: count)
+      (outputRow(output, row) + start).update(from: scores + index * scoreStride, count: count)
     }
   }
 
@@ -428,7 +430,7 @@ struct FusedTile {
       multiplyQuery(block, columns)
       if stage == .capped, let cap = problem.softcap {
         for row in 0..<rows.count {
-          kernels.pointee.softcap(scores + row * tiling.blockKeys, scores + row * tiling.blockKeys, cap, columns.count)
+          kernels.pointee.softcap(scores + row * scoreStride, scores + row * scoreStride, cap, columns.count)
         }
       }
       copyScores(block, columns, to: output)

@@ -6,6 +6,8 @@ struct KeyBlocks {
   let tiling: FusedTiling
   /// The keys that exist; nothing beyond them is read.
   let count: Int
+  /// From row to row of a panel: short sequences lie close together.
+  let panelStride: Int
   private let source: Source
 
   private enum Source {
@@ -40,7 +42,10 @@ struct KeyBlocks {
         key: key.row(sequence: sequence, head: keyValueHead, row: 0), keyStride: key.strides.row,
         value: value.row(sequence: sequence, head: keyValueHead, row: 0), valueStride: value.strides.row)
       source = .rows(rows, packing)
-    case .pages(let table): source = .pages(table, sequence: sequence, head: keyValueHead)
+      panelStride = min(tiling.blockKeys, ProductTiles.padded(count))
+    case .pages(let table):
+      panelStride = tiling.blockKeys
+      source = .pages(table, sequence: sequence, head: keyValueHead)
     }
   }
 
@@ -103,20 +108,12 @@ struct KeyBlocks {
     }
   }
 
-  /// Transposes a block's keys; columns up to the next multiple of 16 are 0, those beyond are not touched.
+  /// Transposes a block's keys. Columns beyond the last key hold what they held: their scores are masked.
   func packPanel(_ block: Int, into panel: UnsafeMutablePointer<Float>) {
     guard case .rows(let rows, _) = source else { return }
     let keys = keys(of: block)
-    if !keys.count.isMultiple(of: 16) {
-      // Sixteen at a time, before the keys come: a call of memset for every row would take longer than the rest.
-      let last = UnsafeMutableRawPointer(panel + keys.count / 16 * 16)
-      for row in 0..<tiling.keyWidth {
-        last.storeBytes(
-          of: .zero, toByteOffset: row * tiling.blockKeys * MemoryLayout<Float>.stride, as: SIMD16<Float>.self)
-      }
-    }
     KernelSet.kernels.pointee.transpose(
-      rows.key + keys.lowerBound * rows.keyStride, rows.keyStride, panel, tiling.blockKeys, keys.count,
+      rows.key + keys.lowerBound * rows.keyStride, rows.keyStride, panel, panelStride, keys.count,
       tiling.keyWidth)
   }
 
