@@ -90,6 +90,8 @@ struct AttentionProblem: @unchecked Sendable {
   let logSumExp: Output?
   let weights: ScoreOutput?
   let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+  /// Where the maxima and the sums of an unfinished softmax go; `output` then takes its values, not divided.
+  var partial: (maximum: Output, sum: Output)?
 
   /// Whether keys lie in panels already.
   var isPacked: Bool {

@@ -51,6 +51,13 @@ import Testing
     #expect(cached.output.hasBits(of: whole))
   }
 
+  @Test func partialResults() async {
+    let (query, key, value) = Self.testCase.operands
+    let expected = { partialAttention(query: query, key: key, value: value, mask: .causal(.end)) }()
+    let partial = await partialAttention(query: query, key: key, value: value, mask: .causal(.end))
+    #expect(partial.output.hasBits(of: expected.output) && partial.sum.hasBits(of: expected.sum))
+  }
+
   @Test func aHundredTasksAtOnce() async {
     let cases = [Self.testCase] + DeterminismTests.cases
     let expected = cases.map { Self.attend($0).output }

@@ -22,15 +22,15 @@ struct FusedTile {
   private let scores: UnsafeMutablePointer<Float>
   private let accumulator: RowSums
   private let merged: RowSums
-  private let factors: UnsafeMutablePointer<Float>
+  let factors: UnsafeMutablePointer<Float>
   private let lower: UnsafeMutablePointer<Int>
   private let upper: UnsafeMutablePointer<Int>
 
   // The rows at hand.
   private var blocks: KeyBlocks
   private var keys: TileKeys
-  private var rows: Range<Int> { keys.rows }
-  private var sequence: Int { keys.sequence }
+  var rows: Range<Int> { keys.rows }
+  var sequence: Int { keys.sequence }
 
   static func scalars(_ tiling: FusedTiling) -> Int {
     tiling.tileScalars + 4 * ProductTiles.padded(tiling.maximumRows)
@@ -84,7 +84,7 @@ struct FusedTile {
     }
   }
 
-  private func place(_ row: Int) -> (query: Int, head: Int) { TileKeys.place(row, heads: keys.heads) }
+  func place(_ row: Int) -> (query: Int, head: Int) { TileKeys.place(row, heads: keys.heads) }
 
   // MARK: Keys
 
@@ -160,13 +160,14 @@ struct FusedTile {
     _ block: Int, _ columns: Range<Int>, into output: UnsafeMutablePointer<Float>, adding: Bool,
     cleaned: KeyBlocks.Cleaned?
   ) {
-    let values = blocks.values(block, cleaned: cleaned)
-    // No row beyond the last key is read.
-    let inner = min(columns.upperBound, blocks.count - block * tiling.blockKeys) - columns.lowerBound
+    // No row before the first key or beyond the last one is read.
+    let start = block * tiling.blockKeys
+    let keys = (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count)
+    let values = blocks.values(from: keys.lowerBound, cleaned: cleaned)
     for first in stride(from: 0, to: tiling.paddedValueWidth, by: tiling.chunk) {
       MatrixProduct.multiplyTile(
-        rows: rows.count, columns: min(tiling.chunk, tiling.paddedValueWidth - first), inner: inner, scores,
-        leftStride: tiling.blockKeys, values.base + columns.lowerBound * values.stride + first,
+        rows: rows.count, columns: min(tiling.chunk, tiling.paddedValueWidth - first), inner: keys.count,
+        scores + keys.lowerBound - start - columns.lowerBound, leftStride: tiling.blockKeys, values.base + first,
         rightStride: values.stride, into: output + first, resultStride: tiling.paddedValueWidth, adding: adding)
     }
   }
@@ -206,6 +207,7 @@ struct FusedTile {
     var sums = sums
     factors.update(repeating: 1, count: rows.count)
     if !isFinite(sums) { sums = repaired() }
+    if let partial = problem.partial { return write(sums, to: partial) }
     for (index, row) in rows.enumerated() {
       let place = place(row)
       let (reference, sum) = (sums.references[index], sums.sums[index])
@@ -235,7 +237,7 @@ struct FusedTile {
     return seesNothing(index) ? .empty : .undefined
   }
 
-  private func seesNothing(_ index: Int) -> Bool {
+  func seesNothing(_ index: Int) -> Bool {
     let place = place(rows.lowerBound + index)
     return (lower[index]..<max(lower[index], upper[index])).allSatisfy {
       !masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: $0)
@@ -243,7 +245,7 @@ struct FusedTile {
   }
 
   /// The largest score of a row that has no finite one, or a NaN if it holds one.
-  private func maximum(_ index: Int) -> Float {
+  func maximum(_ index: Int) -> Float {
     var maximum = -Float.infinity
     forEachScoreBlock { _, columns in
       let largest = kernels.pointee.max(scores + index * tiling.blockKeys, columns.count)
@@ -283,7 +285,7 @@ struct FusedTile {
     }
     forEachWeightBlock(sums) { block, columns in
       let start = block * tiling.blockKeys
-      for key in columns.lowerBound + start..<min(columns.upperBound + start, blocks.count) {
+      for key in (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count) {
         let values = blocks.value(key)
         guard !kernels.pointee.all_finite(values, tiling.valueWidth) else { continue }
         for (index, row) in rows.enumerated() where lower[index] <= key && key < upper[index] {
