@@ -91,10 +91,13 @@ final class AttentionProblem: @unchecked Sendable {
   let logSumExp: Output?
   let weights: ScoreOutput?
   let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+  /// Where the maxima and the sums of an unfinished softmax go; `output` then takes its values, not divided.
+  let partial: (maximum: Output, sum: Output)?
 
   init(
     shape: AttentionShape, scale: Float, softcap: Float?, mask: MaskGeometry, query: Input, keys: Keys, output: Output,
-    logSumExp: Output?, weights: ScoreOutput?, scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
+    logSumExp: Output?, weights: ScoreOutput?, scores: [(stage: AttentionScoreStage, output: ScoreOutput)],
+    partial: (maximum: Output, sum: Output)? = nil
   ) {
     self.shape = shape
     self.scale = scale
@@ -106,6 +109,7 @@ final class AttentionProblem: @unchecked Sendable {
     self.logSumExp = logSumExp
     self.weights = weights
     self.scores = scores
+    self.partial = partial
   }
 
   /// Whether keys lie in panels already.

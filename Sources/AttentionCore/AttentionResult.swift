@@ -1,6 +1,6 @@
 import AttentionTensors
 
-/// What ``scaledDotProductAttention(query:key:value:mask:options:returning:)`` returns.
+/// What `scaledDotProductAttention(query:key:value:mask:options:returning:)` returns.
 public struct AttentionResult: Sendable {
   /// `[B, Hq, Lq, dv]`.
   public let output: Tensor

@@ -40,7 +40,8 @@ struct MaskGeometry: @unchecked Sendable {
   let heads: Int
   /// How many keys of each sequence exist: its length, or less by a padding mask.
   private(set) var existingKeys: [Int]
-  /// The first key of each sequence that is still kept, where a cache has forgotten some; empty if all are.
+  /// The first key of each sequence that is there, where a cache has forgotten some or a call holds later ones only;
+  /// empty if all are.
   var firstKeys: [Int] = []
   private(set) var bands: [Band] = []
   private(set) var documents: [DocumentGeometry] = []
@@ -90,6 +91,18 @@ struct MaskGeometry: @unchecked Sendable {
         axes.queries + axes.keys <= 1 << 24, "attention: linear biases reach over at most 2²⁴ positions in all")
       linearBiases.append(LinearBias(slopes: slopes, alignment: alignment))
     }
+  }
+
+  /// Leaves the keys at these positions of every sequence; the others are elsewhere.
+  mutating func keepOnly(_ positions: Range<Int>) {
+    firstKeys = [Int](repeating: positions.lowerBound, count: keyLengths.count)
+    existingKeys = existingKeys.map { min($0, positions.upperBound) }
+  }
+
+  /// The keys of a sequence that are there.
+  func heldKeys(ofSequence sequence: Int) -> Range<Int> {
+    let first = firstKeys.isEmpty ? 0 : firstKeys[sequence]
+    return first..<max(first, existingKeys[sequence])
   }
 
   // MARK: Rows

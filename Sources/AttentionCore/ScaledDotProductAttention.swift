@@ -24,7 +24,7 @@ public func scaledDotProductAttention(
 
 /// Scaled dot-product attention that also returns what `extras` asks for.
 ///
-/// As ``scaledDotProductAttention(query:key:value:mask:options:)``; the output's bits do not depend on `extras`. Weights
+/// As `scaledDotProductAttention(query:key:value:mask:options:)`; the output's bits do not depend on `extras`. Weights
 /// and scores take 4 · B · Hq · Lq · Lk bytes each.
 public func scaledDotProductAttention(
   query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask = .none, options: AttentionOptions = .init(),

@@ -83,6 +83,28 @@ import Testing
     #expect(abs(u.scalars.reduce(0, +) / 10_000) < 0.03)
   }
 
+  /// The numbers of a seed are what the standard library's own functions make of the generator, and as many are drawn;
+  /// fixtures and benchmark cases are seeded.
+  @Test(arguments: [0, 1, 2, 2047, 2048, 2049, 10_001])
+  func randomNumbersOfASeed(_ count: Int) {
+    var generator = SeededGenerator(seed: UInt64(count))
+    var plain = generator
+    let normal = Tensor(randomNormal: [count], mean: 0.5, standardDeviation: 3, using: &generator)
+    var expected: [Float] = []
+    while expected.count < count {
+      let radius = (-2 * log(1 - Double.random(in: 0..<1, using: &plain))).squareRoot()
+      let angle = 2 * Double.pi * Double.random(in: 0..<1, using: &plain)
+      expected += [0.5 + 3 * Float(radius * cos(angle)), 0.5 + 3 * Float(radius * sin(angle))]
+    }
+    #expect(normal.scalars == Array(expected.prefix(count)))
+    // On few floats, many draws round to the upper bound and are drawn again.
+    for range in [-0.3..<0.7, Float(1)..<1.0000005] {
+      let uniform = Tensor(randomUniform: [count], in: range, using: &generator)
+      #expect(uniform.scalars == (0..<count).map { _ in Float.random(in: range, using: &plain) })
+    }
+    #expect(generator.next() == plain.next())
+  }
+
   @Test func misuseShowsTheShape() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = Tensor([1, 2, 3], shape: [2, 2])
@@ -99,6 +121,10 @@ import Testing
     await #expect(processExitsWith: .failure) { _ = Tensor(zeros: [2, 3])[2, 0] }
     await #expect(processExitsWith: .failure) { _ = Tensor(zeros: [2, 3]).reshaped(to: [7]) }
     await #expect(processExitsWith: .failure) { _ = Tensor(zeros: [2]).softmax(along: 1) }
+    await #expect(processExitsWith: .failure) {
+      var generator = SeededGenerator(seed: 1)
+      _ = Tensor(randomUniform: [2], in: 1..<1, using: &generator)
+    }
     await #expect(processExitsWith: .failure) { _ = BooleanTensor([true], shape: [2]) }
   }
 

@@ -47,20 +47,20 @@ private struct FusedRun: Sendable {
 
   /// Panels of all blocks, then padded values if they are needed.
   private func pack(
-    _ blocks: Range<Int>, of keys: KeyBlocks, count: Int, into memory: UnsafeMutablePointer<Float>
+    _ blocks: Range<Int>, of keys: KeyBlocks, into memory: UnsafeMutablePointer<Float>
   ) {
     for block in blocks {
-      keys.packPanel(block, into: memory + block * tiling.panelScalars)
+      let index = block - keys.all.lowerBound
+      keys.packPanel(block, into: memory + index * tiling.panelScalars)
       if !KeyBlocks.usesValuesInPlace(tiling) {
-        keys.padValues(block, into: memory + count * tiling.panelScalars + block * tiling.valueBlockScalars)
+        keys.padValues(
+          block, into: memory + keys.all.count * tiling.panelScalars + index * tiling.valueBlockScalars)
       }
     }
   }
 
   private func pack(_ packing: FusedSchedule.Packing, into panels: UnsafeMutablePointer<Float>) {
-    let keys = blocks(packing.unit)
-    pack(
-      packing.blocks, of: keys, count: tiling.blocks(keys: keys.count), into: panels + packing.unit.panelOffset)
+    pack(packing.blocks, of: blocks(packing.unit), into: panels + packing.unit.panelOffset)
   }
 
   // MARK: Tasks
@@ -70,7 +70,7 @@ private struct FusedRun: Sendable {
     partials: UnsafeMutablePointer<Float>?
   ) {
     let own = tasks.reduce(0) {
-      max($0, $1.unit.ownScalars(tiling, keys: masks.geometry.existingKeys[$1.unit.sequence]))
+      max($0, $1.unit.ownScalars(tiling, keys: masks.geometry.heldKeys(ofSequence: $1.unit.sequence)))
     }
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
     var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
@@ -105,8 +105,7 @@ private struct FusedRun: Sendable {
     case .passing: return blocks(unit, .passing(memory))
     case .own:
       let keys = blocks(unit, .all(memory))
-      let count = tiling.blocks(keys: keys.count)
-      pack(0..<count, of: keys, count: count, into: memory)
+      pack(keys.all, of: keys, into: memory)
       return keys
     }
   }
@@ -128,9 +127,10 @@ private struct FusedRun: Sendable {
     let keys = blocks(unit, .passing(scratch.base + FusedTile.scalars(tiling)))
     var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
     tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
-    let first = sums(merge.parts[0], 0, rows: merge.rows.count, partials: partials)
+    let firstSegment = merge.parts[0].segments.lowerBound
+    let first = sums(merge.parts[0], firstSegment, rows: merge.rows.count, partials: partials)
     for part in merge.parts {
-      for segment in part.segments where segment > 0 {
+      for segment in part.segments where segment > firstSegment {
         first.merge(
           sums(part, segment, rows: merge.rows.count, partials: partials), rows: merge.rows.count,
           width: tiling.paddedValueWidth, kernels: KernelSet.kernels)

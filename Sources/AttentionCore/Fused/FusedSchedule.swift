@@ -15,10 +15,10 @@ struct FusedSchedule: Sendable {
     var panelOffset = 0
 
     /// The scalars of packed blocks that a task on this unit holds for itself.
-    func ownScalars(_ tiling: FusedTiling, keys: Int) -> Int {
+    func ownScalars(_ tiling: FusedTiling, keys: Range<Int>) -> Int {
       switch packing {
       case .shared, .ready: 0
-      case .own: tiling.packedScalars(blocks: tiling.blocks(keys: keys))
+      case .own: tiling.packedScalars(blocks: tiling.blocks(of: keys).count)
       case .passing: tiling.packedScalars(blocks: 1)
       }
     }
@@ -103,7 +103,7 @@ struct FusedSchedule: Sendable {
 
     var wave = Wave(isSmall: isSmall)
     for var unit in units {
-      let keys = mask.existingKeys[unit.sequence]
+      let keys = mask.heldKeys(ofSequence: unit.sequence)
       let tiles = (unit.rowCount + unit.tileRows - 1) / unit.tileRows
       if isPacked {
         unit.packing = .ready
@@ -115,7 +115,7 @@ struct FusedSchedule: Sendable {
         continue
       }
       if unit.packing == .own {
-        let scalars = tiling.packedScalars(blocks: tiling.blocks(keys: keys))
+        let scalars = tiling.packedScalars(blocks: tiling.blocks(of: keys).count)
         if wave.panelScalars > 0, wave.panelScalars + scalars > FusedSchedule.maximumPanels {
           waves.append(wave)
           wave = Wave()
@@ -123,11 +123,11 @@ struct FusedSchedule: Sendable {
         unit.packing = .shared
         unit.panelOffset = wave.panelScalars
         wave.panelScalars += scalars
-        for blocks in (0..<tiling.blocks(keys: keys)).chunks(of: FusedTiling.segmentBlocks) {
+        for blocks in tiling.blocks(of: keys).chunks(of: FusedTiling.segmentBlocks) {
           wave.packings.append(Packing(unit: unit, blocks: blocks))
         }
       }
-      wave.add(unit, tiles: tiles, segments: tiling.segments(keys: keys), taskWork: taskWork, tiling)
+      wave.add(unit, tiles: tiles, segments: tiling.segments(of: keys), taskWork: taskWork, tiling)
     }
     waves.append(wave)
     // Longest first; of equal ones the last rows first, which see the most keys under a causal mask.
@@ -141,7 +141,9 @@ struct FusedSchedule: Sendable {
 
   /// The keys that a query of the sequence sees on average, about.
   private static func visibleKeys(_ shape: AttentionShape, _ mask: MaskGeometry, sequence: Int) -> Double {
-    guard !mask.bands.isEmpty || !mask.documents.isEmpty else { return Double(mask.existingKeys[sequence]) }
+    guard !mask.bands.isEmpty || !mask.documents.isEmpty else {
+      return Double(mask.heldKeys(ofSequence: sequence).count)
+    }
     let queries = shape.queryLengths[sequence]
     let samples = min(queries, 16)
     let sum = (0..<samples).reduce(0) {
@@ -166,15 +168,15 @@ extension FusedSchedule.Wave {
 
   /// Adds the tiles of a unit as tasks, several to a task or a tile to several.
   fileprivate mutating func add(
-    _ unit: FusedSchedule.Unit, tiles: Int, segments: Int, taskWork: Double, _ tiling: FusedTiling
+    _ unit: FusedSchedule.Unit, tiles: Int, segments: Range<Int>, taskWork: Double, _ tiling: FusedTiling
   ) {
     let tileWork = unit.work / Double(tiles)
-    let parts = min(segments, Int((tileWork / taskWork).rounded(.up)))
+    let parts = min(segments.count, Int((tileWork / taskWork).rounded(.up)))
     if parts > 1, tiles <= 4 {
       for rows in (0..<unit.rowCount).chunks(of: unit.tileRows) {
         let scalars = RowSums.scalars(rows: rows.count, width: tiling.paddedValueWidth)
-        let length = (segments + parts - 1) / parts
-        let pieces = (0..<segments).chunks(of: length).map { piece in
+        let length = (segments.count + parts - 1) / parts
+        let pieces = segments.chunks(of: length).map { piece in
           defer { partialScalars += piece.count * scalars }
           return FusedSchedule.Part(segments: piece, offset: partialScalars)
         }

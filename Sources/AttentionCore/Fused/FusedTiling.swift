@@ -38,6 +38,16 @@ struct FusedTiling: Sendable {
   func blocks(keys: Int) -> Int { (keys + blockKeys - 1) / blockKeys }
   func segments(keys: Int) -> Int { (keys + segmentKeys - 1) / segmentKeys }
 
+  /// The blocks that hold these keys.
+  func blocks(of keys: Range<Int>) -> Range<Int> {
+    keys.isEmpty ? 0..<0 : keys.lowerBound / blockKeys..<blocks(keys: keys.upperBound)
+  }
+
+  /// The segments that hold these keys.
+  func segments(of keys: Range<Int>) -> Range<Int> {
+    keys.isEmpty ? 0..<0 : keys.lowerBound / segmentKeys..<segments(keys: keys.upperBound)
+  }
+
   /// The scalars of packed blocks: panels, and padded values where they cannot be used in place.
   func packedScalars(blocks: Int) -> Int {
     blocks * (panelScalars + (KeyBlocks.usesValuesInPlace(self) ? 0 : valueBlockScalars))

@@ -4,7 +4,9 @@ import CAttentionKernels
 /// The keys and values of one sequence and kv head, block by block: keys as panels `[dk, blockKeys]`, values as rows.
 struct KeyBlocks {
   let tiling: FusedTiling
-  /// The keys that exist; nothing beyond them is read.
+  /// The first key that is there; nothing before it is read.
+  let first: Int
+  /// The keys that exist, those before `first` included; nothing beyond them is read.
   let count: Int
   /// From row to row of a panel: short sequences lie close together.
   let panelStride: Int
@@ -18,6 +20,7 @@ struct KeyBlocks {
   }
 
   private struct Rows {
+    // From the key `first` on.
     let key: UnsafePointer<Float>
     let keyStride: Int
     let value: UnsafePointer<Float>
@@ -38,12 +41,15 @@ struct KeyBlocks {
     count = problem.mask.existingKeys[sequence]
     switch problem.keys {
     case .rows(let key, let value):
+      first = problem.mask.heldKeys(ofSequence: sequence).lowerBound
       let rows = Rows(
         key: key.row(sequence: sequence, head: keyValueHead, row: 0), keyStride: key.strides.row,
         value: value.row(sequence: sequence, head: keyValueHead, row: 0), valueStride: value.strides.row)
       source = .rows(rows, packing)
       panelStride = min(tiling.blockKeys, ProductTiles.padded(count))
     case .pages(let table):
+      // A page is there as a whole.
+      first = 0
       panelStride = tiling.blockKeys
       source = .pages(table, sequence: sequence, head: keyValueHead)
     }
@@ -52,15 +58,18 @@ struct KeyBlocks {
   /// Whether values can be used where they are.
   static func usesValuesInPlace(_ tiling: FusedTiling) -> Bool { tiling.valueWidth == tiling.paddedValueWidth }
 
+  /// The blocks that rows are packed into.
+  var all: Range<Int> { tiling.blocks(of: first..<max(first, count)) }
+
   func keys(of block: Int) -> Range<Int> {
-    block * tiling.blockKeys..<min(count, (block + 1) * tiling.blockKeys)
+    max(first, block * tiling.blockKeys)..<min(count, (block + 1) * tiling.blockKeys)
   }
 
   func panel(_ block: Int) -> UnsafePointer<Float> {
     switch source {
     case .pages(let table, let sequence, let head):
       return UnsafePointer(table.page(sequence: sequence, block: block).panel(head))
-    case .rows(_, .all(let panels)): return panels + block * tiling.panelScalars
+    case .rows(_, .all(let panels)): return panels + (block - all.lowerBound) * tiling.panelScalars
     case .rows(_, .passing(let buffer)):
       packPanel(block, into: buffer)
       return UnsafePointer(buffer)
@@ -71,23 +80,27 @@ struct KeyBlocks {
   /// Values with zeros in place of what is not finite: room for a block of them, and a factor for the others.
   typealias Cleaned = (memory: UnsafeMutablePointer<Float>, factor: Float)
 
-  func values(_ block: Int, cleaned: Cleaned?) -> (base: UnsafePointer<Float>, stride: Int) {
+  /// The values of a block from one of its keys on.
+  func values(from key: Int, cleaned: Cleaned?) -> (base: UnsafePointer<Float>, stride: Int) {
+    let (block, row) = key.quotientAndRemainder(dividingBy: tiling.blockKeys)
+    let offset = row * tiling.paddedValueWidth
     if let cleaned {
       padValues(block, into: cleaned.memory)
-      clean(keys(of: block).count * tiling.paddedValueWidth, of: cleaned)
-      return (UnsafePointer(cleaned.memory), tiling.paddedValueWidth)
+      clean(block, of: cleaned)
+      return (UnsafePointer(cleaned.memory + offset), tiling.paddedValueWidth)
     }
     switch source {
     case .pages(let table, let sequence, let head):
-      return (UnsafePointer(table.page(sequence: sequence, block: block).values(head)), tiling.paddedValueWidth)
-    case .rows(let rows, _) where KeyBlocks.usesValuesInPlace(tiling):
-      return (rows.value + block * tiling.blockKeys * rows.valueStride, rows.valueStride)
+      return (
+        UnsafePointer(table.page(sequence: sequence, block: block).values(head) + offset), tiling.paddedValueWidth
+      )
+    case .rows(let rows, _) where KeyBlocks.usesValuesInPlace(tiling): return (value(key), rows.valueStride)
     case .rows(_, .all(let panels)):
-      let values = panels + tiling.blocks(keys: count) * tiling.panelScalars
-      return (values + block * tiling.valueBlockScalars, tiling.paddedValueWidth)
+      let values = panels + all.count * tiling.panelScalars
+      return (values + (block - all.lowerBound) * tiling.valueBlockScalars + offset, tiling.paddedValueWidth)
     case .rows(_, .passing(let buffer)):
       padValues(block, into: buffer + tiling.panelScalars)
-      return (UnsafePointer(buffer + tiling.panelScalars), tiling.paddedValueWidth)
+      return (UnsafePointer(buffer + tiling.panelScalars + offset), tiling.paddedValueWidth)
     case .rows(_, .none): fatalError("KeyBlocks: no room for values")
     }
   }
@@ -95,33 +108,35 @@ struct KeyBlocks {
   /// The values of one key.
   func value(_ key: Int) -> UnsafePointer<Float> {
     switch source {
-    case .rows(let rows, _): return rows.value + key * rows.valueStride
+    case .rows(let rows, _): return rows.value + (key - first) * rows.valueStride
     case .pages(let table, let sequence, let head):
       let (block, row) = key.quotientAndRemainder(dividingBy: tiling.blockKeys)
       return UnsafePointer(table.page(sequence: sequence, block: block).values(head)) + row * tiling.paddedValueWidth
     }
   }
 
-  private func clean(_ count: Int, of cleaned: Cleaned) {
-    for index in 0..<count {
+  private func clean(_ block: Int, of cleaned: Cleaned) {
+    let (keys, start) = (keys(of: block), block * tiling.blockKeys)
+    let width = tiling.paddedValueWidth
+    for index in (keys.lowerBound - start) * width..<(keys.upperBound - start) * width {
       cleaned.memory[index] = cleaned.memory[index].isFinite ? cleaned.memory[index] * cleaned.factor : 0
     }
   }
 
-  /// Transposes a block's keys. Columns beyond the last key hold what they held: their scores are masked.
+  /// Transposes a block's keys. Columns without a key hold what they held: their scores are masked.
   func packPanel(_ block: Int, into panel: UnsafeMutablePointer<Float>) {
     guard case .rows(let rows, _) = source else { return }
     let keys = keys(of: block)
     KernelSet.kernels.pointee.transpose(
-      rows.key + keys.lowerBound * rows.keyStride, rows.keyStride, panel, panelStride, keys.count,
-      tiling.keyWidth)
+      rows.key + (keys.lowerBound - first) * rows.keyStride, rows.keyStride,
+      panel + keys.lowerBound - block * tiling.blockKeys, panelStride, keys.count, tiling.keyWidth)
   }
 
-  /// Copies a block's values, with zeros behind each row.
+  /// Copies a block's values to their places in it, with zeros behind each row.
   func padValues(_ block: Int, into target: UnsafeMutablePointer<Float>) {
     let width = tiling.valueWidth
-    for (row, key) in keys(of: block).enumerated() {
-      let to = target + row * tiling.paddedValueWidth
+    for key in keys(of: block) {
+      let to = target + (key - block * tiling.blockKeys) * tiling.paddedValueWidth
       to.update(from: value(key), count: width)
       (to + width).update(repeating: 0, count: tiling.paddedValueWidth - width)
     }

@@ -9,6 +9,9 @@
 /// The engine starts its threads at the first call that can use them, and keeps them. When the system refuses some, it
 /// computes on those that it has, and ``warnings`` says so.
 ///
+/// **Tasks.** A call blocks its thread until it is done. The `async` twins of the entry points suspend the task instead:
+/// the call runs on one of a few threads that the engine keeps for this, beside those that compute.
+///
 /// **Signals.** The engine's threads block all signals but faults (`SIGSEGV`, `SIGILL` and their like), so a host
 /// program's handlers run on the host's own threads; those keep their signal masks, also while they compute in a call.
 ///
@@ -32,11 +35,14 @@ public enum Engine {
       (1...ThreadCount.maximum).contains(count),
       "Engine: a thread count of \(count) does not lie in 1...\(ThreadCount.maximum)")
     WorkerPool.shared.setThreadCount(ThreadCount(count: count, reason: .program))
+    CallerThreads.shared.askAgain()
   }
 
   /// What in the environment could not be followed, or would make the figures wrong: one sentence each, or none.
   public static var warnings: [String] {
-    var warnings = [startThreads.warning, WorkerPool.shared.warning, KernelSet.warning].compactMap(\.self)
+    var warnings = [
+      startThreads.warning, WorkerPool.shared.warning, CallerThreads.shared.warning, KernelSet.warning,
+    ].compactMap(\.self)
     if !OpenBLAS.answersForCBLAS {
       warnings.append(
         "cblas_sgemm comes from \(OpenBLAS.libraryPath ?? "an unknown file"), which is not the OpenBLAS that is loaded; "
