@@ -24,7 +24,7 @@ struct BenchCommand: ParsableCommand {
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
       """,
-    subcommands: [BenchAttentionCommand.self, BenchGEMMCommand.self],
+    subcommands: [BenchAttentionCommand.self, BenchDecodeCommand.self, BenchGEMMCommand.self],
     defaultSubcommand: BenchAttentionCommand.self
   )
 

@@ -110,7 +110,14 @@ public struct BenchmarkCase: Sendable, Hashable {
 extension BenchmarkCase: CustomStringConvertible {
   /// The canonical form: sizes always, suffixes where they say something.
   public var description: String {
-    var text = "b\(batch)h\(heads)q\(queryLength)k\(keyLength)d\(keyWidth)"
+    "b\(batch)h\(heads)q\(queryLength)k\(keyLength)d\(keyWidth)\(suffixes)"
+  }
+
+  /// The canonical form without the lengths and the number of sequences.
+  var headsDescription: String { "h\(heads)d\(keyWidth)\(suffixes)" }
+
+  private var suffixes: String {
+    var text = ""
     if keyValueHeads != heads { text += "-kv\(keyValueHeads)" }
     if valueWidth != keyWidth { text += "-v\(valueWidth)" }
     if let window {

@@ -1,0 +1,55 @@
+import Attention
+import AttentionBenchmarks
+import Foundation
+import Testing
+
+/// The subjects beside attention and gemm: what they print on tiny cases. Nothing here looks at a time.
+@Suite("Subjects of attention bench")
+struct BenchSubjectTests {
+  @Test func decodeHasTheKeysAndTypes() throws {
+    let (machine, rows) = try benchmarkReport([
+      "bench", "decode", "--depths", "40", "--batch", "2", "--heads", "h4d8-kv2-v6", "--repeats", "2", "--threads",
+      "1", "--format", "json",
+    ])
+    #expect(machine["read_gb_per_s"] as? Double ?? 0 > 0)
+    #expect(rows.map { $0["step"] as? String } == ["attend", "append+attend"])
+    let sizes = [
+      "batch": 2, "heads": 4, "kv_heads": 2, "depth": 40, "key_width": 8, "value_width": 6, "samples": 2,
+      "error_rows": 8, "output_rows": 8, "read_bytes": 2 * 40 * 2 * 14 * 4, "caches": 1024,
+    ]
+    for row in rows {
+      #expect(row["case"] as? String == "b2h4q1k40d8-kv2-v6")
+      for (key, value) in sizes { #expect(row[key] as? Int == value, "\(key)") }
+      for key in ["median_ms", "tokens_per_s", "gb_per_s", "bandwidth_fraction"] {
+        #expect(row[key] as? Double ?? 0 > 0, "\(key)")
+      }
+      #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5)
+      #expect(row["repeatable"] as? Bool == true && row["within_contract"] as? Bool == true)
+      #expect(row["served_by_cache"] as? Bool == true && row["window"] is NSNull)
+    }
+  }
+
+  static let tiny: [([String], String)] = [
+    (["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "2"], "b1h2q1k20d8 attend")
+  ]
+
+  @Test("Every format, and a report that was saved is a baseline", arguments: tiny)
+  func formatsAndBaselines(arguments: [String], key: String) throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("base.json").path
+      let table = try AttentionProcess(arguments + ["--save", file])
+      #expect(table.exitCode == 0 && table.output.contains("GB/s\n"))
+      let count = try benchmarkReport(arguments + ["--format", "json"]).rows.count
+      let markdown = try AttentionProcess(arguments + ["--format", "markdown"])
+      #expect(markdown.output.split(separator: "\n").count { $0.hasPrefix("|") } == count + 2)
+      let csv = try AttentionProcess(arguments + ["--format", "csv"])
+      #expect(csv.output.components(separatedBy: "\r\n").count == count + 2)
+      let lines = try AttentionProcess(arguments + ["--format", "jsonl"]).output.split(separator: "\n")
+      #expect(lines.count == count + 1)
+      // A threshold that no disturbance of this machine passes.
+      let same = try AttentionProcess(arguments + ["--baseline", file, "--noise-threshold", "1000000"])
+      #expect(same.exitCode == 0 && same.output.contains("against the baseline"))
+      #expect(same.output.split(separator: "\n").contains { $0.hasPrefix(key) && $0.hasSuffix("same") })
+    }
+  }
+}
