@@ -64,7 +64,7 @@ struct BenchAttentionCommand: ParsableCommand {
   @OptionGroup var options: MeasuringOptions
 
   func validate() throws {
-    _ = try chosenPaths()
+    _ = try AttentionPath.list(paths)
     _ = try chosenCases()
     let others = [
       ("--save", options.save, "--input", input), ("--plot", plot, "--input", input),
@@ -78,7 +78,7 @@ struct BenchAttentionCommand: ParsableCommand {
   }
 
   func run() throws {
-    let paths = try chosenPaths()
+    let paths = try AttentionPath.list(paths)
     var inputs: [AttentionInput] = []
     if let input {
       inputs.append(try AttentionInput(file: input))
@@ -98,18 +98,6 @@ struct BenchAttentionCommand: ParsableCommand {
     } finish: { report in
       if let plot { try TextFile.write(BarChart(report).svg, to: plot) }
     }
-  }
-
-  private func chosenPaths() throws -> [AttentionPath] {
-    var chosen: [AttentionPath] = []
-    for part in paths.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let path = AttentionPath(rawValue: part.trimmingCharacters(in: .whitespaces)) else {
-        let names = AttentionPath.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("--paths '\(paths)': expected some of \(names), separated by commas")
-      }
-      if !chosen.contains(path) { chosen.append(path) }
-    }
-    return chosen
   }
 
   /// The cases that are asked for; the default set when neither cases nor an input are.

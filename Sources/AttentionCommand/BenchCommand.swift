@@ -24,7 +24,9 @@ struct BenchCommand: ParsableCommand {
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
       """,
-    subcommands: [BenchAttentionCommand.self, BenchDecodeCommand.self, BenchGEMMCommand.self],
+    subcommands: [
+      BenchAttentionCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self, BenchGEMMCommand.self,
+    ],
     defaultSubcommand: BenchAttentionCommand.self
   )
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import AttentionBenchmarks
+import Foundation
 
 extension ReportFormat: ExpressibleByArgument {}
 
@@ -97,6 +98,21 @@ struct MeasuringOptions: ParsableArguments {
       Terminal.warn("the baseline has none of this run's rows: nothing was compared")
       throw ExitCode(65)
     }
+  }
+}
+
+extension AttentionPath {
+  /// Reads the paths of `--paths`.
+  static func list(_ text: String) throws -> [AttentionPath] {
+    var chosen: [AttentionPath] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let path = AttentionPath(rawValue: part.trimmingCharacters(in: .whitespaces)) else {
+        let names = AttentionPath.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("--paths '\(text)': expected some of \(names), separated by commas")
+      }
+      if !chosen.contains(path) { chosen.append(path) }
+    }
+    return chosen
   }
 }
 

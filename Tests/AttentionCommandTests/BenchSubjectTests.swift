@@ -29,8 +29,53 @@ struct BenchSubjectTests {
     }
   }
 
+  @Test func raggedHasTheKeysAndTypes() throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("a day")
+      try Data("3\n0\n9\n".utf8).write(to: file)
+      let (machine, rows) = try benchmarkReport([
+        "bench", "ragged", "--lengths", "@\(file.path)", "--lengths", "uniform:2x6", "--heads", "h4d8-kv2-v6-causal",
+        "--paths", "naive,fused", "--repeats", "2", "--format", "json",
+      ])
+      #expect(machine["gemm_peak_gflops"] as? Double ?? 0 > 0)
+      let names = ["@a day", "uniform:3x5", "uniform:2x6"].map { "\($0) h4d8-kv2-v6-causal" }
+      #expect(rows.map { $0["case"] as? String } == names.flatMap { [$0, $0] })
+      #expect(rows.map { $0["path"] as? String } == ["naive", "fused", "naive", "fused", "naive", "fused"])
+      let sizes = [
+        "sequences": 3, "tokens": 12, "longest": 9, "heads": 4, "kv_heads": 2, "key_width": 8, "value_width": 6,
+        "samples": 2, "error_rows": 48, "output_rows": 48,
+      ]
+      for row in rows[..<2] {
+        for (key, value) in sizes { #expect(row[key] as? Int == value, "\(key)") }
+        #expect(row["padding_factor"] as? Double == 3 * 45 / Double(6 + 45))
+        #expect(row["useful_gflop"] as? Double == 2 * 14 * 4 * 51 / 1e9)
+        #expect(row["rate_over_uniform"] as? Double ?? 0 > 0)
+      }
+      for row in rows {
+        for key in ["median_ms", "gflops", "executed_gflop", "peak_fraction"] {
+          #expect(row[key] as? Double ?? 0 > 0, "\(key)")
+        }
+        #expect(row["scratch_bytes"] as? Int ?? 0 > 0 && row["causal"] as? Bool == true)
+        #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5 && row["repeatable"] as? Bool == true)
+      }
+      #expect(rows[4]["rate_over_uniform"] is NSNull)
+    }
+  }
+
+  @Test func lengthsThatAreNotThere() throws {
+    let run = try AttentionProcess(["bench", "ragged", "--lengths", "@/nonexistent"])
+    #expect(run.exitCode == 66 && run.errorLines.count == 1 && run.output.isEmpty)
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("l")
+      try Data("3\nx\n".utf8).write(to: file)
+      let run = try AttentionProcess(["bench", "ragged", "--lengths", "@\(file.path)"])
+      #expect(run.exitCode == 65 && run.errorLines.count == 1 && run.errors.contains("line 2 is 'x'"))
+    }
+  }
+
   static let tiny: [([String], String)] = [
-    (["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "2"], "b1h2q1k20d8 attend")
+    (["bench", "ragged", "--lengths", "3,0,5", "--heads", "h2d8", "--repeats", "2"], "3,0,5 h2d8 blas"),
+    (["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "2"], "b1h2q1k20d8 attend"),
   ]
 
   @Test("Every format, and a report that was saved is a baseline", arguments: tiny)
@@ -38,7 +83,7 @@ struct BenchSubjectTests {
     try withTemporaryFolder { folder in
       let file = folder.appendingPathComponent("base.json").path
       let table = try AttentionProcess(arguments + ["--save", file])
-      #expect(table.exitCode == 0 && table.output.contains("GB/s\n"))
+      #expect(table.exitCode == 0 && table.output.contains("repeatable\n"))
       let count = try benchmarkReport(arguments + ["--format", "json"]).rows.count
       let markdown = try AttentionProcess(arguments + ["--format", "markdown"])
       #expect(markdown.output.split(separator: "\n").count { $0.hasPrefix("|") } == count + 2)

@@ -80,9 +80,15 @@ public enum TextFile {
 
   /// The bytes of a regular file of at most 64 MiB.
   public static func bytes(of path: String) throws(BenchmarkFileError) -> [UInt8] {
-    let limit = 64 << 20
+    try bytes(of: path, limit: 64 << 20) { .notAReport(file: path, problem: $0) }
+  }
+
+  /// The bytes of a regular file of at most `limit` bytes; for a longer one, the error that `tooLong` makes of the problem.
+  static func bytes(
+    of path: String, limit: Int, tooLong: (String) -> BenchmarkFileError
+  ) throws(BenchmarkFileError) -> [UInt8] {
     let bytes = try bytes(of: path, upTo: limit + 1)
-    guard bytes.count <= limit else { throw .notAReport(file: path, problem: "it has more than \(limit) bytes") }
+    guard bytes.count <= limit else { throw tooLong("it has more than \(limit) bytes") }
     return bytes
   }
 
