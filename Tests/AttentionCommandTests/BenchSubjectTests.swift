@@ -62,6 +62,18 @@ struct BenchSubjectTests {
     }
   }
 
+  @Test func tuneHasTheKeysAndTypes() throws {
+    let (_, rows) = try benchmarkReport(["bench", "tune", "--repeats", "1", "--format", "json"])
+    #expect(
+      Set(rows.compactMap { $0["group"] as? String }) == ["fused d32", "fused d64", "fused d128", "products"])
+    for row in rows {
+      #expect(row["tile"] is String && row["in_use"] is Bool)
+      for key in ["median_ms", "gflops", "best_fraction", "peak_fraction"] {
+        #expect(row[key] as? Double ?? 0 > 0, "\(key)")
+      }
+    }
+  }
+
   @Test func lengthsThatAreNotThere() throws {
     let run = try AttentionProcess(["bench", "ragged", "--lengths", "@/nonexistent"])
     #expect(run.exitCode == 66 && run.errorLines.count == 1 && run.output.isEmpty)
@@ -83,7 +95,7 @@ struct BenchSubjectTests {
     try withTemporaryFolder { folder in
       let file = folder.appendingPathComponent("base.json").path
       let table = try AttentionProcess(arguments + ["--save", file])
-      #expect(table.exitCode == 0 && table.output.contains("repeatable\n"))
+      #expect(table.exitCode == 0 && table.output.contains(key.split(separator: " ")[0]))
       let count = try benchmarkReport(arguments + ["--format", "json"]).rows.count
       let markdown = try AttentionProcess(arguments + ["--format", "markdown"])
       #expect(markdown.output.split(separator: "\n").count { $0.hasPrefix("|") } == count + 2)

@@ -7,7 +7,7 @@ struct UsageTests {
   static let helps: [[String]] = [
     [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
     ["bench", "gemm", "-h"], ["bench", "decode", "--help"],
-    ["bench", "ragged", "--help"], ["info", "--help"],
+    ["bench", "ragged", "--help"], ["bench", "tune", "--help"], ["info", "--help"],
   ]
 
   @Test(arguments: helps)
