@@ -39,7 +39,7 @@ struct BenchAttentionCommand: ParsableCommand {
         attention bench --plot speed.svg
 
       EXIT CODES
-      0 done, 1 slower than the baseline or wrong, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
+      0 done, 1 wrong results or slower than the baseline, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
       opened, 73 one that cannot be created, 74 a failure in reading or writing
       """)
 

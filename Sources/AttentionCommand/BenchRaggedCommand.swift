@@ -45,6 +45,11 @@ struct BenchRaggedCommand: ParsableCommand {
   func validate() throws {
     _ = try AttentionPath.list(paths)
     let heads = try chosenHeads()
+    for case .file(let file) in try sources() {
+      if let save = options.save, TextFile.areSame(save, file) {
+        throw ValidationError("--save would overwrite the file of --lengths")
+      }
+    }
     // What a file has is checked when it is read.
     _ = try cases(try sources().filter { if case .file = $0 { false } else { true } }, heads)
   }

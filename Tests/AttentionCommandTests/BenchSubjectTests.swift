@@ -109,4 +109,26 @@ struct BenchSubjectTests {
       #expect(same.output.split(separator: "\n").contains { $0.hasPrefix(key) && $0.hasSuffix("same") })
     }
   }
+
+  /// A run that is worse does not take the baseline's place; one that is not does.
+  @Test func aWorseRunDoesNotReplaceItsBaseline() throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appendingPathComponent("base.json").path
+      let run = ["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "1"]
+      let both = ["--save", file, "--baseline", folder.path + "/./base.json"]
+      #expect(try AttentionProcess(run + ["--save", file]).exitCode == 0)
+      let first = try String(contentsOfFile: file, encoding: .utf8)
+      let calm = try AttentionProcess(run + both + ["--noise-threshold", "1000000"])
+      let second = try String(contentsOfFile: file, encoding: .utf8)
+      #expect(calm.exitCode == 0 && second != first)
+      // A past in which everything took a nanosecond.
+      let past = second.replacingOccurrences(
+        of: #""median_ms": [0-9.e-]+"#, with: #""median_ms": 1e-6"#, options: .regularExpression)
+      try past.write(toFile: file, atomically: true, encoding: .utf8)
+      let slower = try AttentionProcess(run + both)
+      #expect(slower.exitCode == 1 && slower.errors.contains("the baseline is kept"))
+      #expect(try String(contentsOfFile: file, encoding: .utf8) == past)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["base.json"])
+    }
+  }
 }

@@ -58,6 +58,7 @@ struct UsageTests {
     ["bench", "ragged", "--lengths", "gauss:3x4"], ["bench", "ragged", "--lengths", "0"],
     ["bench", "ragged", "--lengths", "@"], ["bench", "ragged", "--lengths", "uniform:1000000x2147483647"],
     ["bench", "ragged", "--heads", "h2q3d4"], ["bench", "ragged", "--paths", "fast"],
+    ["bench", "ragged", "--lengths", "@/tmp/../tmp/x", "--save", "/tmp/x"],
   ]
 
   @Test(arguments: wrongUses)
