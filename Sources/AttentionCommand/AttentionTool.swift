@@ -18,7 +18,7 @@ struct AttentionTool: ParsableCommand {
 
       EXIT CODES
         0   done
-        1   a row is slower than the baseline's beyond the noise, or its results are wrong
+        1   results are wrong, or a row is slower than that of a --baseline beyond the noise
         64  a wrong option, case or size
         65  a file whose contents are not what they should be
         66  a file that cannot be opened

@@ -39,7 +39,7 @@ struct BenchAttentionCommand: ParsableCommand {
         attention bench --plot speed.svg
 
       EXIT CODES
-      0 done, 1 slower than the baseline or wrong, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
+      0 done, 1 wrong results or slower than the baseline, 64 wrong usage, 65 wrong contents of a file, 66 a file that cannot be \
       opened, 73 one that cannot be created, 74 a failure in reading or writing
       """)
 
@@ -64,7 +64,7 @@ struct BenchAttentionCommand: ParsableCommand {
   @OptionGroup var options: MeasuringOptions
 
   func validate() throws {
-    _ = try chosenPaths()
+    _ = try AttentionPath.list(paths)
     _ = try chosenCases()
     let others = [
       ("--save", options.save, "--input", input), ("--plot", plot, "--input", input),
@@ -78,7 +78,7 @@ struct BenchAttentionCommand: ParsableCommand {
   }
 
   func run() throws {
-    let paths = try chosenPaths()
+    let paths = try AttentionPath.list(paths)
     var inputs: [AttentionInput] = []
     if let input {
       inputs.append(try AttentionInput(file: input))
@@ -98,18 +98,6 @@ struct BenchAttentionCommand: ParsableCommand {
     } finish: { report in
       if let plot { try TextFile.write(BarChart(report).svg, to: plot) }
     }
-  }
-
-  private func chosenPaths() throws -> [AttentionPath] {
-    var chosen: [AttentionPath] = []
-    for part in paths.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let path = AttentionPath(rawValue: part.trimmingCharacters(in: .whitespaces)) else {
-        let names = AttentionPath.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("--paths '\(paths)': expected some of \(names), separated by commas")
-      }
-      if !chosen.contains(path) { chosen.append(path) }
-    }
-    return chosen
   }
 
   /// The cases that are asked for; the default set when neither cases nor an input are.

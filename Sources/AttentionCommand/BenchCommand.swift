@@ -5,10 +5,10 @@ import AttentionBenchmarks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: attention by each path, or the products that it stands on.",
+    abstract: "Measure: attention by each path, ragged batches, decoding, or the products that all stand on.",
     usage: """
       attention bench [<options>]
-      attention bench gemm [<options>]
+      attention bench ragged|decode|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -19,12 +19,18 @@ struct BenchCommand: ParsableCommand {
         attention bench --cases "h12q128-2048*2d64; h8q4096d64-causal"
         attention bench --save before.json
         attention bench --baseline before.json
+        attention bench ragged --lengths "zipf:256x512; 3,0,5,128"
+        attention bench decode --depths 16384 --batch 1,4
         attention bench gemm
+        attention bench tune
 
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
       """,
-    subcommands: [BenchAttentionCommand.self, BenchGEMMCommand.self],
+    subcommands: [
+      BenchAttentionCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self, BenchGEMMCommand.self,
+      BenchTuneCommand.self,
+    ],
     defaultSubcommand: BenchAttentionCommand.self
   )
 

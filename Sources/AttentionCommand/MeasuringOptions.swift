@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import AttentionBenchmarks
+import Foundation
 
 extension ReportFormat: ExpressibleByArgument {}
 
@@ -27,7 +28,10 @@ struct MeasuringOptions: ParsableArguments {
   @Option(help: "What to print.")
   var format = ReportFormat.table
 
-  @Option(help: ArgumentHelp("Save the report as JSON, to be a baseline later.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Save the report as JSON, to be a baseline later; the file of --baseline is replaced by a run that is not worse.",
+      valueName: "file"))
   var save: String?
 
   @Option(
@@ -73,6 +77,11 @@ struct MeasuringOptions: ParsableArguments {
     // Threads are started by the first work that needs them, and the system may refuse them.
     Engine.warnings.filter { !known.contains($0) }.forEach(Terminal.warn)
     measured.warnings.forEach(Terminal.warn)
+    let comparison = before.map { Comparison(of: measured.report, with: $0, noiseThreshold: noiseThreshold) }
+    let isWrong = measured.report.rows.contains { !$0.faults.isEmpty }
+    let isWorse = isWrong || comparison.map { $0.hasRegression || !$0.comparesSomething } ?? false
+    let save = replacesBaseline && isWorse ? nil : self.save
+    if save != self.save { Terminal.warn("the baseline is kept as it was; this run would have replaced it") }
     // After a long run one file that fails does not take the rest along.
     let outcomes: [Result<Void, any Error>] = [
       Result { if let save { try TextFile.write(measured.report.formatted(as: .json), to: save) } },
@@ -80,12 +89,17 @@ struct MeasuringOptions: ParsableArguments {
       Result { try Terminal.write(measured.report.formatted(as: format)) },
     ]
     for outcome in outcomes { try outcome.get() }
-    if let before { try compare(measured.report, before) }
-    if measured.report.rows.contains(where: { !$0.faults.isEmpty }) { throw ExitCode(1) }
+    if let comparison { try show(comparison) }
+    if isWrong { throw ExitCode(1) }
   }
 
-  private func compare<Row: ReportRow>(_ report: Report<Row>, _ before: Baseline<Row>) throws {
-    let comparison = Comparison(of: report, with: before, noiseThreshold: noiseThreshold)
+  /// Whether the report goes where the baseline is.
+  private var replacesBaseline: Bool {
+    guard let save, let baseline else { return false }
+    return TextFile.areSame(save, baseline)
+  }
+
+  private func show(_ comparison: Comparison) throws {
     comparison.warnings.forEach(Terminal.warn)
     switch format {
     case .table: try Terminal.write("\n" + comparison.table)
@@ -97,6 +111,21 @@ struct MeasuringOptions: ParsableArguments {
       Terminal.warn("the baseline has none of this run's rows: nothing was compared")
       throw ExitCode(65)
     }
+  }
+}
+
+extension AttentionPath {
+  /// Reads the paths of `--paths`.
+  static func list(_ text: String) throws -> [AttentionPath] {
+    var chosen: [AttentionPath] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let path = AttentionPath(rawValue: part.trimmingCharacters(in: .whitespaces)) else {
+        let names = AttentionPath.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("--paths '\(text)': expected some of \(names), separated by commas")
+      }
+      if !chosen.contains(path) { chosen.append(path) }
+    }
+    return chosen
   }
 }
 

@@ -23,6 +23,8 @@ public struct AttentionOptions: Sendable {
   public var softcap: Float?
   /// The path that computes.
   public var path: AttentionPath
+  /// The fused path's tiles in place of the plan's, for `attention bench tune`.
+  package var fusedTileSize: FusedTileSize?
 
   /// Creates options; each left out keeps its default.
   ///

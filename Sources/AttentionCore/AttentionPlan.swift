@@ -31,6 +31,21 @@ public struct AttentionPlan: Sendable {
       isRagged: false)
   }
 
+  /// Plans a call on a ragged batch of these shapes: `[query tokens, Hq · dk]`, `[key tokens, Hkv · dk]`,
+  /// `[key tokens, Hkv · dv]`. O(query tokens · Hq), and with dense masks the cells of all sequences.
+  ///
+  /// - Precondition: the shapes fit the layouts, the heads and the mask.
+  public init(
+    queryShape: [Int], keyShape: [Int], valueShape: [Int], layout: SequenceLayout, keyLayout: SequenceLayout? = nil,
+    heads: Int, keyValueHeads: Int? = nil, mask: AttentionMask = .none, options: AttentionOptions = .init()
+  ) {
+    self.init(
+      AttentionShape(
+        query: queryShape, key: keyShape, value: valueShape, layout: layout, keyLayout: keyLayout ?? layout,
+        heads: heads, keyValueHeads: keyValueHeads ?? heads),
+      mask: mask, options: options, isRagged: true)
+  }
+
   init(_ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool) {
     let geometry = MaskGeometry(
       mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)

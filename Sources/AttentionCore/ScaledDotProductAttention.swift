@@ -117,7 +117,7 @@ func runAttention(
     switch AttentionPlan.choose(options.path, shape: shape).path {
     case .naive: runNaive(problem)
     case .blas: runBLAS(problem)
-    case .fused, .automatic: runFused(problem)
+    case .fused, .automatic: runFused(problem, size: options.fusedTileSize)
     }
   }
   // The geometry alone owns the cells of a predicate.

@@ -59,3 +59,11 @@ func withTemporaryFolder(_ body: (URL) throws -> Void) throws {
 
 /// Arguments of a benchmark that takes a moment.
 let tinyBenchmark = ["bench", "--cases", "b1h2q16d8", "--repeats", "2"]
+
+/// The report that a benchmark prints with `--format json`.
+func benchmarkReport(_ arguments: [String]) throws -> (machine: [String: Any], rows: [[String: Any]]) {
+  let run = try AttentionProcess(arguments)
+  #expect(run.exitCode == 0 && run.complaints.isEmpty, "\(run.errors)")
+  let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+  return (try #require(object["machine"] as? [String: Any]), try #require(object["rows"] as? [[String: Any]]))
+}

@@ -8,15 +8,8 @@ import Testing
 struct BenchCommandTests {
   private typealias Object = [String: Any]
 
-  private func report(_ arguments: [String]) throws -> (machine: Object, rows: [Object]) {
-    let run = try AttentionProcess(arguments)
-    #expect(run.exitCode == 0 && run.complaints.isEmpty, "\(run.errors)")
-    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? Object)
-    return (try #require(object["machine"] as? Object), try #require(object["rows"] as? [Object]))
-  }
-
   @Test func jsonHasTheKeysAndTypes() throws {
-    let (machine, rows) = try report(tinyBenchmark + ["--format", "json", "--threads", "1", "--seed", "5"])
+    let (machine, rows) = try benchmarkReport(tinyBenchmark + ["--format", "json", "--threads", "1", "--seed", "5"])
     for key in ["cpu", "thread_reason", "blas_version", "blas_core", "blas_threading", "kernel_set", "date"] {
       #expect(machine[key] is String, "\(key)")
     }
@@ -52,12 +45,12 @@ struct BenchCommandTests {
   }
 
   @Test func withoutTheNaivePathThereIsNoSpeedup() throws {
-    let (_, rows) = try report(tinyBenchmark + ["--format", "json", "--paths", "blas"])
+    let (_, rows) = try benchmarkReport(tinyBenchmark + ["--format", "json", "--paths", "blas"])
     #expect(rows.count == 1 && rows[0]["speedup_over_naive"] is NSNull)
   }
 
   @Test func blanksInLists() throws {
-    let (_, rows) = try report(
+    let (_, rows) = try benchmarkReport(
       ["bench", "--cases", " h2q8, 9d8 ", "--paths", " naive, blas ", "--repeats", "1", "--format", "json"])
     #expect(rows.map { $0["path"] as? String } == ["naive", "blas", "naive", "blas"])
   }
@@ -67,7 +60,7 @@ struct BenchCommandTests {
     arguments: [["--threads", "1"], ["--threads", "3"]])
   func everyKindOfCase(threads: [String]) throws {
     let cases = "b3h4q37k53d24-kv2-v40-causal b2h6q64d16-kv1-window9 h2q1k300d32 h2q40k9d8-causal h3q33d5-softcap4"
-    let (_, rows) = try report(
+    let (_, rows) = try benchmarkReport(
       ["bench", "--cases", cases, "--paths", "naive,blas,automatic", "--repeats", "1", "--format", "json"] + threads)
     #expect(rows.count == 15)
     for row in rows {
@@ -90,7 +83,7 @@ struct BenchCommandTests {
   }
 
   @Test func gemmShowsTheFixedList() throws {
-    let (machine, rows) = try report(["bench", "gemm", "--repeats", "1", "--format", "json", "--threads", "1"])
+    let (machine, rows) = try benchmarkReport(["bench", "gemm", "--repeats", "1", "--format", "json", "--threads", "1"])
     #expect(rows.map { $0["tile"] as? String } == GEMMTile.all.map(\.name))
     let speeds = rows.compactMap { $0["gflops"] as? Double }
     #expect(speeds.count == rows.count && speeds.max() == machine["gemm_peak_gflops"] as? Double)
@@ -106,20 +99,22 @@ struct BenchCommandTests {
           ("k", .float32(Tensor(randomNormal: [2, 2, 9, 8], using: &generator))),
           ("v", .float32(Tensor(randomNormal: [2, 2, 9, 6], using: &generator))),
         ], to: file)
-      let (_, rows) = try report(["bench", "--input", file, "--repeats", "1", "--format", "json"])
+      let (_, rows) = try benchmarkReport(["bench", "--input", file, "--repeats", "1", "--format", "json"])
       #expect(rows.map { $0["case"] as? String } == ["my layer", "my layer", "my layer"])
       for row in rows {
         #expect(row["kv_heads"] as? Int == 2 && row["value_width"] as? Int == 6 && row["key_length"] as? Int == 9)
         #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5 && row["repeatable"] as? Bool == true)
       }
-      let both = try report(["bench", "--input", file, "--cases", "h2q8d8", "--repeats", "1", "--format", "json"])
+      let both = try benchmarkReport([
+        "bench", "--input", file, "--cases", "h2q8d8", "--repeats", "1", "--format", "json",
+      ])
       #expect(both.rows.count == 6)
     }
   }
 
   /// The probe that tells how long the naive path takes is no wider than it must be.
   @Test func veryWideHeads() throws {
-    let (_, rows) = try report(["bench", "--cases", "b1h1q1d3000000-v1", "--repeats", "1", "--format", "json"])
+    let (_, rows) = try benchmarkReport(["bench", "--cases", "b1h1q1d3000000-v1", "--repeats", "1", "--format", "json"])
     #expect(rows.count == 3)
   }
 
@@ -129,7 +124,7 @@ struct BenchCommandTests {
       let file = folder.appendingPathComponent("b1h2q8k8d8.safetensors").path
       let small = Tensor(repeating: 0.5, shape: [1, 1, 2, 4])
       try SafetensorsFile.write([("q", .float32(small)), ("k", .float32(small)), ("v", .float32(small))], to: file)
-      let (_, rows) = try report(
+      let (_, rows) = try benchmarkReport(
         ["bench", "--input", file, "--cases", "h2q8d8", "--repeats", "1", "--format", "json"])
       #expect(Set(rows.compactMap { $0["case"] as? String }).count == 2)
       for row in rows where row["path"] as? String == "naive" { #expect(row["speedup_over_naive"] as? Double == 1) }

@@ -6,7 +6,8 @@ import Testing
 struct UsageTests {
   static let helps: [[String]] = [
     [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
-    ["bench", "gemm", "-h"], ["info", "--help"],
+    ["bench", "gemm", "-h"], ["bench", "decode", "--help"],
+    ["bench", "ragged", "--help"], ["bench", "tune", "--help"], ["info", "--help"],
   ]
 
   @Test(arguments: helps)
@@ -50,6 +51,14 @@ struct UsageTests {
     ["bench", "--save", "/tmp/x", "--plot", "/tmp/../tmp/x"], ["bench", "--input", "./x", "--save", "x"],
     ["bench", "--baseline", "/tmp/./x", "--plot", "/tmp/x"],
     ["bench", "--noise-threshold", "inf"], ["bench", "gemm", "--cases", "h2q8d8"], ["bench", "gemm", "--threads", "0"],
+    ["bench", "decode", "--depths", "0"], ["bench", "decode", "--depths", "x"], ["bench", "decode", "--batch", "1.5"],
+    ["bench", "decode", "--heads", "h2"], ["bench", "decode", "--heads", "h2q8d8"],
+    ["bench", "decode", "--cases", "x"],
+    ["bench", "decode", "--depths", "2147483647"], ["bench", "ragged", "--lengths", ""],
+    ["bench", "ragged", "--lengths", "gauss:3x4"], ["bench", "ragged", "--lengths", "0"],
+    ["bench", "ragged", "--lengths", "@"], ["bench", "ragged", "--lengths", "uniform:1000000x2147483647"],
+    ["bench", "ragged", "--heads", "h2q3d4"], ["bench", "ragged", "--paths", "fast"],
+    ["bench", "ragged", "--lengths", "@/tmp/../tmp/x", "--save", "/tmp/x"],
   ]
 
   @Test(arguments: wrongUses)

@@ -34,11 +34,7 @@ public struct AttentionInput: Sendable {
   /// Creates the input of a case from normal variates: a function of case and seed, whatever other cases there are.
   public init(_ benchmarkCase: BenchmarkCase, seed: UInt64) {
     let (batch, width) = (benchmarkCase.batch, benchmarkCase.keyWidth)
-    // The name enters the seed by FNV-1a, so that equal sizes under different masks get different numbers too.
-    let hash = benchmarkCase.description.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
-      ($0 ^ UInt64($1)) &* 0x100_0000_01B3
-    }
-    var generator = SeededGenerator(seed: seed ^ hash)
+    var generator = SeededGenerator(seed: seed ^ drawingHash(of: benchmarkCase.description))
     self.init(
       name: benchmarkCase.description,
       query: Tensor(
@@ -104,4 +100,9 @@ public struct AttentionInput: Sendable {
   public func run(_ path: AttentionPath) -> Tensor {
     scaledDotProductAttention(query: query, key: key, value: value, mask: mask, options: options(path))
   }
+}
+
+/// What a case's name adds to the seed (FNV-1a), so that equal sizes under different masks get different numbers too.
+func drawingHash(of name: String) -> UInt64 {
+  name.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
 }

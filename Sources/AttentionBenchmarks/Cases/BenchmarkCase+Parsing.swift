@@ -18,15 +18,7 @@ extension BenchmarkCase {
   public static func list(
     parsing text: String, limits: CaseLimits = .init()
   ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
-    var cases: [BenchmarkCase] = []
-    var known: Set<BenchmarkCase> = []
-    for word in words(of: text) {
-      for one in try expand(word, limits: limits) where known.insert(one).inserted {
-        cases.append(one)
-        guard cases.count <= limits.cases else { throw .tooMany(limit: limits.cases) }
-      }
-    }
-    guard !cases.isEmpty else { throw .empty }
+    let cases = try list(parsing: text, given: [:], limits: limits)
     var remaining = limits.memory
     for one in cases {
       remaining -= one.memoryEstimate ?? remaining
@@ -35,8 +27,25 @@ extension BenchmarkCase {
     return cases
   }
 
+  /// Reads cases whose sizes of some letters are known already, and are not in the text: `h32d128-kv8` with b, q and k
+  /// given. Each case has to fit into memory, not all of them together.
+  static func list(
+    parsing text: String, given: [String: Int], limits: CaseLimits
+  ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
+    var cases: [BenchmarkCase] = []
+    var known: Set<BenchmarkCase> = []
+    for word in words(of: text) {
+      for one in try expand(word, given: given, limits: limits) where known.insert(one).inserted {
+        cases.append(one)
+        guard cases.count <= limits.cases else { throw .tooMany(limit: limits.cases) }
+      }
+    }
+    guard !cases.isEmpty else { throw .empty }
+    return cases
+  }
+
   /// What stands between spaces and semicolons, where spaces beside a comma separate nothing.
-  private static func words(of text: String) -> [String] {
+  static func words(of text: String) -> [String] {
     text.split(separator: ";").flatMap { part in
       part.split(separator: ",", omittingEmptySubsequences: false)
         .map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.joined(separator: ",")
@@ -48,7 +57,10 @@ extension BenchmarkCase {
   private static let sizeNames = ["b", "h", "q", "k", "d"]
   private static let suffixNames = ["kv", "v", "window", "softcap"]
 
-  private static func expand(_ text: String, limits: CaseLimits) throws(BenchmarkCaseError) -> [BenchmarkCase] {
+  private static func expand(
+    _ text: String, given: [String: Int] = [:], limits: CaseLimits
+  ) throws(BenchmarkCaseError) -> [BenchmarkCase] {
+    let sizeNames = sizeNames.filter { given[$0] == nil }
     var scanner = CaseScanner(text)
     var sizes: [(name: String, values: [Int])] = []
     func add(_ name: String, shown: String, _ values: [Int]) throws(BenchmarkCaseError) {
@@ -75,14 +87,17 @@ extension BenchmarkCase {
     guard scanner.isAtEnd else {
       throw scanner.expected(
         sizes.count < 3
-          ? "sizes such as b8h12q512k512d64" : "one of b, h, q, k, d, a suffix such as -causal, or the end")
+          ? "sizes such as \(given.isEmpty ? "b8h12q512k512d64" : "h12d64")"
+          : "one of \(sizeNames.joined(separator: ", ")), a suffix such as -causal, or the end")
     }
     for (field, meaning) in [("h", "h (heads)"), ("q", "q (queries)"), ("d", "d (the width of a head)")]
-    where !sizes.contains(where: { $0.name == field }) {
+    where given[field] == nil && !sizes.contains(where: { $0.name == field }) {
+      guard given.isEmpty else { throw scanner.expected("\(meaning), as in h12d64-causal") }
       throw .missing(text: text, field: meaning)
     }
-    return try combinations(sizes, limit: limits.cases).map { (chosen) throws(BenchmarkCaseError) in
-      try BenchmarkCase(
+    return try combinations(sizes, limit: limits.cases).map { (named) throws(BenchmarkCaseError) in
+      let chosen = named.merging(given) { $1 }
+      return try BenchmarkCase(
         batch: chosen["b"] ?? 1, heads: chosen["h"] ?? 0, queryLength: chosen["q"] ?? 0, keyLength: chosen["k"],
         keyWidth: chosen["d"] ?? 0, keyValueHeads: chosen["-kv"], valueWidth: chosen["-v"], isCausal: isCausal,
         window: chosen["-window"], softcap: chosen["-softcap"], limits: limits)

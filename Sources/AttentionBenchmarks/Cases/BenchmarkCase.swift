@@ -54,6 +54,20 @@ public struct BenchmarkCase: Sendable, Hashable {
     try validate(limits)
   }
 
+  /// The same heads and mask with other lengths.
+  init(_ other: BenchmarkCase, batch: Int, length: Int) {
+    self.batch = batch
+    heads = other.heads
+    keyValueHeads = other.keyValueHeads
+    queryLength = length
+    keyLength = length
+    keyWidth = other.keyWidth
+    valueWidth = other.valueWidth
+    isCausal = other.isCausal
+    window = other.window
+    softcap = other.softcap
+  }
+
   private func validate(_ limits: CaseLimits) throws(BenchmarkCaseError) {
     let sizes: [(String, Int?)] = [
       ("b", batch), ("h", heads), ("q", queryLength), ("k", keyLength), ("d", keyWidth), ("-kv", keyValueHeads),
@@ -78,21 +92,31 @@ public struct BenchmarkCase: Sendable, Hashable {
   /// Query, key and value, their copies for the part that the naive path runs, panels of keys, three outputs, a block of
   /// scores and a panel for each of 16 threads, and what the paths keep for each block of rows.
   var memoryEstimate: Int? {
-    func product(_ factors: Int...) -> Int? {
-      factors.reduce(1) { (known: Int?, factor) in
+    memoryEstimate(queries: [batch, queryLength], keys: [batch, keyLength], blocks: [batch, queryLength / 48 + 1])
+  }
+
+  /// The same for any number of tokens with these heads and these most keys of a sequence.
+  ///
+  /// - Parameters:
+  ///   - queries: factors of the number of queries.
+  ///   - keys: those of the number of keys.
+  ///   - blocks: those of the number of blocks of rows.
+  func memoryEstimate(queries: [Int], keys: [Int], blocks: [Int]) -> Int? {
+    func product(_ factors: Int..., of others: [Int] = []) -> Int? {
+      (factors + others).reduce(1) { (known: Int?, factor) in
         guard let (result, overflow) = known?.multipliedReportingOverflow(by: factor), !overflow else { return nil }
         return result
       }
     }
     let parts = [
-      product(8, batch, heads, queryLength, keyWidth),
-      product(12, batch, keyValueHeads, keyLength, keyWidth),
-      product(8, batch, keyValueHeads, keyLength, valueWidth),
-      product(12, batch, heads, queryLength, valueWidth),
+      product(8, heads, keyWidth, of: queries),
+      product(12, keyValueHeads, keyWidth, of: keys),
+      product(8, keyValueHeads, valueWidth, of: keys),
+      product(12, heads, valueWidth, of: queries),
       product(16, 4, min(128, max(48, (1 << 18) / max(1, keyLength))), keyLength),
       product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, keyWidth),
       product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, valueWidth),
-      product(128, batch, heads, queryLength / 48 + 1),
+      product(128, heads, of: blocks),
     ]
     return parts.reduce(0) { (known: Int?, part) in
       guard let part, let (sum, overflow) = known?.addingReportingOverflow(part), !overflow else { return nil }
@@ -110,7 +134,14 @@ public struct BenchmarkCase: Sendable, Hashable {
 extension BenchmarkCase: CustomStringConvertible {
   /// The canonical form: sizes always, suffixes where they say something.
   public var description: String {
-    var text = "b\(batch)h\(heads)q\(queryLength)k\(keyLength)d\(keyWidth)"
+    "b\(batch)h\(heads)q\(queryLength)k\(keyLength)d\(keyWidth)\(suffixes)"
+  }
+
+  /// The canonical form without the lengths and the number of sequences.
+  var headsDescription: String { "h\(heads)d\(keyWidth)\(suffixes)" }
+
+  private var suffixes: String {
+    var text = ""
     if keyValueHeads != heads { text += "-kv\(keyValueHeads)" }
     if valueWidth != keyWidth { text += "-v\(valueWidth)" }
     if let window {

@@ -20,6 +20,8 @@ public enum BenchmarkCaseError: Error, Sendable, Equatable {
   case sizeOverflow(case: String)
   /// The tensors would not fit into memory.
   case tooLarge(case: String, bytes: Int, limit: Int)
+  /// The text tells no lengths of sequences.
+  case lengths(text: String, expected: String)
   /// Each case fits into memory, but not all of them at once.
   case tooLargeTogether(cases: Int, limit: Int)
 }
@@ -45,6 +47,7 @@ extension BenchmarkCaseError: CustomStringConvertible {
     case .sizeOverflow(let name): "case \(quoted(name)): the sizes multiply to more than memory can hold"
     case .tooLarge(let name, let bytes, let limit):
       "case \(quoted(name)): \(Decimals.bytes(bytes)) of memory are needed; expected at most \(Decimals.bytes(limit))"
+    case .lengths(let text, let expected): "lengths \(quoted(text)): expected \(expected)"
     case .tooLargeTogether(let cases, let limit):
       "the \(cases) cases, which are measured in turns, do not fit into memory together; expected at most "
         + "\(Decimals.bytes(limit)): measure fewer at a time"

@@ -6,6 +6,8 @@ public enum BenchmarkFileError: Error, Sendable, Equatable {
   case tensors(TensorFileError)
   /// The tensors can be read, and are not a problem of attention.
   case notAnInput(file: String, problem: String)
+  /// The file holds no lengths of sequences.
+  case notLengths(file: String, problem: String)
   /// The saved report cannot be opened or read.
   case unreadable(file: String, problem: String)
   /// The saved report is not one that this command saves.
@@ -24,7 +26,7 @@ public enum BenchmarkFileError: Error, Sendable, Equatable {
       case .cannotRead, .cannotWrite, .notEnoughMemory: 74
       default: 65
       }
-    case .notAnInput, .notAReport: 65
+    case .notAnInput, .notLengths, .notAReport: 65
     case .unreadable: 66
     case .uncreatable: 73
     case .unwritable: 74
@@ -38,6 +40,8 @@ extension BenchmarkFileError: CustomStringConvertible {
     switch self {
     case .tensors(let error): error.description
     case .notAnInput(let file, let problem): "\(quotedForMessage(file)) is no input: \(problem)"
+    case .notLengths(let file, let problem):
+      "\(quotedForMessage(file)) is no list of lengths: \(problem)"
     case .unreadable(let file, let problem): "\(quotedForMessage(file)) cannot be read: \(problem)"
     case .notAReport(let file, let problem):
       "\(quotedForMessage(file)) is no report that --save wrote: \(problem)"

@@ -87,3 +87,17 @@ struct CaseScanner {
 
   private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
 }
+
+extension CaseScanner {
+  /// The numbers of an option of its own: `1024,16384` or `1024-65536*4`, with blanks round commas.
+  static func numbers(_ text: String, of field: String, limit: Int) throws(BenchmarkCaseError) -> [Int] {
+    let words = BenchmarkCase.words(of: text)
+    guard words.count == 1 else {
+      throw .syntax(text: text, at: 1, expected: "numbers for \(field) such as 1024,16384", found: quoted(text))
+    }
+    var scanner = CaseScanner(words[0])
+    let numbers = try scanner.numbers(of: field, limit: limit)
+    guard scanner.isAtEnd else { throw scanner.expected("a comma or the end") }
+    return numbers
+  }
+}

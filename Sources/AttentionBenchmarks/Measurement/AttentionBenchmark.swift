@@ -20,67 +20,36 @@ public struct AttentionBenchmark: Sendable {
   public init(
     inputs: [AttentionInput], paths: [AttentionPath] = [.naive, .blas, .fused], seed: Int = 0, repeats: Int? = nil
   ) {
-    self.inputs = AttentionBenchmark.named(inputs)
+    self.inputs = inputs.named()
     self.paths = paths
     self.seed = seed
     self.repeats = repeats
   }
 
-  /// The inputs with names of their own: rows, baselines and charts tell cases apart by name.
-  private static func named(_ inputs: [AttentionInput]) -> [AttentionInput] {
-    var known: Set<String> = []
-    return inputs.map { input in
-      var input = input
-      let name = input.name
-      var copy = 2
-      while !known.insert(input.name).inserted {
-        input.name = "\(name) (\(copy))"
-        copy += 1
-      }
-      return input
-    }
-  }
-
-  /// Runs it. Takes the memory of all inputs together, and for a moment at the end a quarter of what is left, 512 MiB at most.
+  /// Runs it. Takes the memory of all inputs together, and a quarter of what is left, 512 MiB at most.
   public func run(progress: (BenchmarkProgress) -> Void = { _ in }) -> MeasuredReport<AttentionRow> {
-    TensorStorage.cacheLimit = min(TensorStorage.cacheLimit, CaseLimits.cacheShare)
-    var machine = MachineReport(seed: seed)
-    let bits = UInt64(truncatingIfNeeded: seed)
-    var generator = SeededGenerator(seed: bits)
+    var run = BenchmarkRun(seed: seed, repeats: repeats)
     var measurements: [AttentionMeasurement] = []
     let all = inputs.count * paths.count
     for input in inputs {
       for path in paths {
         progress(.init(stage: "checking \(input.name) \(path.rawValue)", done: measurements.count, all: all))
-        measurements.append(prepare(input, path, seed: bits))
+        measurements.append(prepare(input, path, seed: UInt64(truncatingIfNeeded: seed)))
       }
     }
-    let peaks = MachinePeaks(threads: machine.threads, repeats: repeats ?? Self.defaultRepeats, seed: bits)
-    var works = measurements.map {
-      $0.work(repeats: repeats ?? Self.defaultRepeats, budget: repeats == nil ? 1.2 : nil)
-    }
-    works += peaks.works
-    works.measureInterleaved(using: &generator) { done, all, name in
-      progress(.init(stage: "measuring \(name)", done: done, all: all))
-    }
-    progress(.init(stage: "reading memory", done: 0, all: 0))
-    machine.readBandwidth = ReadBandwidth.measure(
-      taken: inputs.reduce(0) { $0 + ($1.memoryEstimate ?? 0) }, rounds: min(5, repeats ?? 5), using: &generator)
-    let measured = peaks.results(works.suffix(peaks.works.count))
-    machine.gemmPeak = measured.gemmPeak
-    machine.fmaPeak = measured.fmaPeak
+    run.measure(
+      measurements.map { $0.work(repeats: run.samples, budget: run.budget) },
+      taken: inputs.reduce(0) { $0 + ($1.memoryEstimate ?? 0) }, progress: progress)
 
-    let statistics = zip(works, measurements).map { Statistics($0.samples).scaled(by: 1e3 * $1.factor) }
+    let statistics = zip(run.statistics, measurements).map { $0.scaled(by: 1e3 * $1.factor) }
     let rows = measurements.indices.map { index in
       let twin = measurements.indices.first {
         measurements[$0].path == .naive && measurements[$0].input.name == measurements[index].input.name
       }
       return measurements[index].row(
-        statistics[index], naiveMedian: twin.map { statistics[$0].median }, gemmPeak: measured.gemmPeak)
+        statistics[index], naiveMedian: twin.map { statistics[$0].median }, gemmPeak: run.machine.gemmPeak ?? 0)
     }
-    return MeasuredReport(
-      report: Report(machine: machine, rows: rows),
-      warnings: faultWarnings(rows) + outlierWarnings(zip(rows.map(\.key), statistics)))
+    return MeasuredReport(machine: run.machine, rows: rows, statistics: statistics)
   }
 
   /// Chooses how much to run, and checks its results: that warms it up, too.
@@ -104,7 +73,7 @@ public struct AttentionBenchmark: Sendable {
     return AttentionMeasurement(
       input: input, path: path, part: part, piece: piece, plan: plan,
       factor: work > 0 ? plan.usefulOperations / work : 1,
-      verification: Verification(piece, path: path, seed: seed))
+      verification: Verification(piece, seed: seed) { piece.run(path) })
   }
 }
 
@@ -114,6 +83,12 @@ public struct MeasuredReport<Row: ReportRow>: Sendable {
   public let report: Report<Row>
   /// One sentence each, or none.
   public let warnings: [String]
+
+  /// - Parameter statistics: one for each row, for warnings of outliers.
+  init(machine: MachineReport, rows: [Row], statistics: [Statistics]) {
+    report = Report(machine: machine, rows: rows)
+    warnings = faultWarnings(rows) + outlierWarnings(zip(rows.map(\.key), statistics))
+  }
 }
 
 /// Says which results are wrong, however fast they were.
@@ -126,5 +101,29 @@ package func outlierWarnings(_ measured: some Sequence<(String, Statistics)>) ->
   measured.filter { $0.1.outliers > 0 }.map { name, statistics in
     "\(name): \(statistics.outliers) of \(statistics.count) samples \(statistics.outliers == 1 ? "is" : "are") far from "
       + "the median; was the machine busy?"
+  }
+}
+
+/// Something that the rows of a report are named after.
+protocol Named {
+  var name: String { get set }
+}
+
+extension AttentionInput: Named {}
+
+extension Array where Element: Named {
+  /// The same with names of their own: rows, baselines and charts tell cases apart by name.
+  func named() -> [Element] {
+    var known: Set<String> = []
+    return map { element in
+      var element = element
+      let name = element.name
+      var copy = 2
+      while !known.insert(element.name).inserted {
+        element.name = "\(name) (\(copy))"
+        copy += 1
+      }
+      return element
+    }
   }
 }

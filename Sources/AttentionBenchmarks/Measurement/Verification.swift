@@ -13,12 +13,8 @@ package struct Verification: Sendable {
   /// float32 arithmetic, and 1e-7 more: past scores of ±64, that itself misses the first bound.
   package let isWithinContract: Bool
 
-  init(_ input: AttentionInput, path: AttentionPath, seed: UInt64) {
-    self.init(input, seed: seed) { input.run(path) }
-  }
-
   /// - Parameter run: computes the input.
-  package init(_ input: AttentionInput, seed: UInt64, run: () -> Tensor) {
+  package init(_ input: some Verifiable, seed: UInt64, run: () -> Tensor) {
     let output = run()
     let again = run()
     let threads = Engine.threadCount.count
@@ -30,7 +26,9 @@ package struct Verification: Sendable {
     (maximumError, rows) = (error.maximum, error.rows)
     isWithinContract =
       error.excess <= 0
-      || error.maximum <= 2 * Verification.error(of: input.run(.naive), input, seed: seed).maximum + 1e-7
+      || input.runNaively().map {
+        error.maximum <= 2 * Verification.error(of: $0, input, seed: seed).maximum + 1e-7
+      } ?? false
   }
 
   /// Bits, not values: a NaN equals itself, and −0 differs from 0.
@@ -43,22 +41,15 @@ package struct Verification: Sendable {
   /// Multiplications of the reference that take some 0.3 s on two threads.
   private static let referenceWork = 1.2e8
 
-  package static func error(of output: Tensor, _ input: AttentionInput, seed: UInt64) -> (
+  package static func error(of output: Tensor, _ input: some Verifiable, seed: UInt64) -> (
     maximum: Double, excess: Double, rows: Int
   ) {
-    let total = input.batch * input.heads * input.queryLength
-    let work = Double(input.keyLength * (input.keyWidth + input.valueWidth))
-    let count = min(total, max(16, Int(referenceWork / max(1, work))))
+    let total = input.outputRows
+    let count = min(total, max(16, Int(referenceWork / max(1, input.rowWork))))
     let rows = sample(count, of: total, seed: seed)
-    let reference = ReferenceAttention(
-      query: input.query, key: input.key, value: input.value, mask: input.mask, options: input.options(.naive))
     let largest = Guarded((error: 0.0, excess: -Double.infinity))
-    WorkerPool.shared.forEach(rows.count) { index in
-      let (head, query) = rows[index].quotientAndRemainder(dividingBy: input.queryLength)
-      let expected = reference.row(
-        sequence: head / input.heads, head: head % input.heads, query: query
-      ).output
-      let found = rowError(output, rows[index] * input.valueWidth, expected)
+    input.forEachExpectedRow(rows) { row, expected in
+      let found = rowError(output, row * input.valueWidth, expected)
       largest.withLock { $0 = (max($0.error, found.error), max($0.excess, found.excess)) }
     }
     let (error, excess) = largest.withLock { $0 }

@@ -15,20 +15,9 @@ public struct GEMMBenchmark: Sendable {
 
   /// Runs it.
   public func run(progress: (BenchmarkProgress) -> Void = { _ in }) -> MeasuredReport<GEMMRow> {
-    var machine = MachineReport(seed: seed)
-    let bits = UInt64(truncatingIfNeeded: seed)
-    var generator = SeededGenerator(seed: bits)
-    let peaks = MachinePeaks(
-      threads: machine.threads, repeats: repeats ?? AttentionBenchmark.defaultRepeats, seed: bits)
-    var works = peaks.works
-    works.measureInterleaved(using: &generator) { done, all, name in
-      progress(.init(stage: "measuring \(name)", done: done, all: all))
-    }
-    progress(.init(stage: "reading memory", done: 0, all: 0))
-    machine.readBandwidth = ReadBandwidth.measure(taken: 0, rounds: min(5, repeats ?? 5), using: &generator)
-    let results = peaks.results(works)
-    machine.gemmPeak = results.gemmPeak
-    machine.fmaPeak = results.fmaPeak
+    var run = BenchmarkRun(seed: seed, repeats: repeats)
+    run.measure([], taken: 0, progress: progress)
+    guard let results = run.peaks else { preconditionFailure("GEMMBenchmark: nothing was measured") }
     let rows = GEMMTile.all.indices.map { index in
       let (tile, time) = (GEMMTile.all[index], results.tiles[index])
       let speed = results.tileSpeeds[index]
@@ -38,8 +27,6 @@ public struct GEMMBenchmark: Sendable {
         minimumMilliseconds: time.minimum * 1e3, samples: time.count, gflops: speed,
         peakFraction: speed / results.gemmPeak, fmaFraction: speed / results.fmaPeak)
     }
-    return MeasuredReport(
-      report: Report(machine: machine, rows: rows),
-      warnings: outlierWarnings(zip(GEMMTile.all.map(\.name), results.tiles)))
+    return MeasuredReport(machine: run.machine, rows: rows, statistics: results.tiles)
   }
 }

@@ -1,5 +1,5 @@
 /// What was measured of one case by one path.
-public struct AttentionRow: ReportRow, Equatable {
+public struct AttentionRow: ReportRow, Decodable, Equatable {
   /// The case's canonical form, or the name of its file.
   public var name: String
   /// The path's name.
@@ -133,13 +133,16 @@ public struct AttentionRow: ReportRow, Equatable {
   public var isScaled: Bool { measuredHeads < batch * heads || measuredQueries < queryLength }
 
   /// Whether the error was sought in fewer rows of the output than the case has.
-  public var isErrorSampled: Bool { errorRows < batch * heads * queryLength }
+  public var isErrorSampled: Bool { checks.isErrorSampled }
 
   /// That results differ from run to run, that they are not finite where they should be, or too far from float64.
-  public var faults: [String] {
-    let error = maximumError.map { "its error of \(Decimals.short($0)) against float64 is too large" }
-    return (isRepeatable ? [] : ["two runs, or one on a single thread, gave different bits"])
-      + (isWithinContract && maximumError != nil ? [] : [error ?? "its error against float64 is not finite"])
+  public var faults: [String] { checks.faults }
+
+  /// What was checked of the results.
+  private var checks: RowChecks {
+    RowChecks(
+      maximumError: maximumError, errorRows: errorRows, outputRows: batch * heads * queryLength,
+      isRepeatable: isRepeatable, isWithinContract: isWithinContract)
   }
 }
 
@@ -156,10 +159,8 @@ extension AttentionRow {
     TableColumn("useful GFLOP") { Decimals.short($0.usefulGFLOP) },
     TableColumn("executed") { Decimals.short($0.executedGFLOP) },
     TableColumn("scratch") { Decimals.bytes($0.scratchBytes) },
-    TableColumn("max error") { row in
-      (row.maximumError.map { Decimals.short($0) } ?? "not finite") + (row.isErrorSampled ? "†" : "")
-    },
-    TableColumn("repeatable") { $0.isRepeatable ? "yes" : "NO" },
+    TableColumn("max error") { $0.checks.errorCell },
+    TableColumn("repeatable") { $0.checks.repeatableCell },
   ]
 
   /// What was measured in part, and which errors were sought in a part.
@@ -172,20 +173,6 @@ extension AttentionRow {
     if !scaled.isEmpty {
       notes = ["* measured on a part of the case, time and GFLOP/s scaled up by the useful work:"] + scaled
     }
-    // Paths that looked at equally many rows of a case share a line.
-    var paths: [String: [String]] = [:]
-    var sampled: [(name: String, rows: String)] = []
-    for row in rows where row.isErrorSampled {
-      let share = "\(row.errorRows) of \(row.batch * row.heads * row.queryLength) rows"
-      if paths["\(row.name) \(share)", default: []].isEmpty { sampled.append((row.name, share)) }
-      paths["\(row.name) \(share)", default: []].append(row.path)
-    }
-    if !sampled.isEmpty {
-      notes.append("† the largest error over a part of the output's rows, drawn by the seed:")
-      notes += sampled.map {
-        "  \($0.name) \(paths["\($0.name) \($0.rows)", default: []].joined(separator: ", ")): \($0.rows)"
-      }
-    }
-    return notes
+    return notes + RowChecks.footnotes(rows.map { ($0.name, $0.path, $0.checks) })
   }
 }

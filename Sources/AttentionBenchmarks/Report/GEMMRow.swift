@@ -1,5 +1,5 @@
 /// What was measured of one product of the fixed list.
-public struct GEMMRow: ReportRow, Equatable {
+public struct GEMMRow: ReportRow, Decodable, Equatable {
   /// The tile's name, such as "NN 64×128×64".
   public var tile: String
   /// "NN" or "NT".

@@ -2,7 +2,7 @@ import Attention
 import Foundation
 
 /// What the figures of a report depend on, and what the machine was measured to do in the same run.
-public struct MachineReport: ReportRecord, Equatable {
+public struct MachineReport: ReportRecord, Decodable, Equatable {
   /// The processor's name.
   public var cpu: String
   /// The processors that are online.

@@ -1,5 +1,5 @@
 /// A machine and what was measured on it.
-public struct Report<Row: ReportRow>: Sendable, Decodable {
+public struct Report<Row: ReportRow>: Sendable {
   /// The machine.
   public var machine: MachineReport
   /// A row for each case and path, or for each product.
@@ -11,6 +11,8 @@ public struct Report<Row: ReportRow>: Sendable, Decodable {
     self.rows = rows
   }
 }
+
+extension Report: Decodable where Row: Decodable {}
 
 /// What a report is written as.
 public enum ReportFormat: String, Sendable, CaseIterable {

@@ -56,7 +56,7 @@ public enum ReportValue: Sendable, Equatable {
 }
 
 /// Something that a report writes as an object of JSON or a line of CSV.
-public protocol ReportRecord: Sendable, Decodable {
+public protocol ReportRecord: Sendable {
   /// Its fields, always all of them and in the same order.
   var fields: [(key: String, value: ReportValue)] { get }
 }

@@ -6,14 +6,49 @@
 
 /// The text files that the command reads and writes.
 public enum TextFile {
-  /// Writes the whole text, replacing what was there.
+  /// Writes the whole text, replacing what was there: a regular file keeps its old contents until all is written.
   public static func write(_ text: String, to path: String) throws(BenchmarkFileError) {
+    var status = stat()
+    let exists = stat(path, &status) == 0
+    let isLink = lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+    let isReplaced = exists ? stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG : !isLink
+    // Devices, a link whose target is yet to be created, and the file behind /dev/stdout, which others write to as well.
+    guard isReplaced, !path.hasPrefix("/dev/") else { return try writeInPlace(text, to: path) }
+    let target = exists ? resolved(path) : path
+    let temporary = "\(target).\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    // A file may be writable in a folder that is not.
+    guard descriptor >= 0 else { return try writeInPlace(text, to: path) }
+    if exists { _ = fchmod(descriptor, status.st_mode & 0o777) }
+    do throws(BenchmarkFileError) {
+      try write(text, to: descriptor, closing: path)
+      guard rename(temporary, target) == 0 else { throw .unwritable(file: path, problem: systemMessage()) }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  private static func writeInPlace(_ text: String, to path: String) throws(BenchmarkFileError) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw .uncreatable(file: path, problem: systemMessage()) }
+    try write(text, to: descriptor, closing: path)
+  }
+
+  private static func write(
+    _ text: String, to descriptor: Int32, closing path: String
+  ) throws(BenchmarkFileError) {
     let failure = write(text, to: descriptor)
     let closed = close(descriptor)
     if let failure { throw .unwritable(file: path, problem: String(cString: strerror(failure))) }
     if closed != 0 { throw .unwritable(file: path, problem: systemMessage()) }
+  }
+
+  /// The path with all links followed.
+  private static func resolved(_ path: String) -> String {
+    guard let target = realpath(path, nil) else { return path }
+    defer { free(target) }
+    return String(cString: target)
   }
 
   /// Writes the whole text to an open file; answers the error number if that fails.
@@ -80,9 +115,15 @@ public enum TextFile {
 
   /// The bytes of a regular file of at most 64 MiB.
   public static func bytes(of path: String) throws(BenchmarkFileError) -> [UInt8] {
-    let limit = 64 << 20
+    try bytes(of: path, limit: 64 << 20) { .notAReport(file: path, problem: $0) }
+  }
+
+  /// The bytes of a regular file of at most `limit` bytes; for a longer one, the error that `tooLong` makes of the problem.
+  static func bytes(
+    of path: String, limit: Int, tooLong: (String) -> BenchmarkFileError
+  ) throws(BenchmarkFileError) -> [UInt8] {
     let bytes = try bytes(of: path, upTo: limit + 1)
-    guard bytes.count <= limit else { throw .notAReport(file: path, problem: "it has more than \(limit) bytes") }
+    guard bytes.count <= limit else { throw tooLong("it has more than \(limit) bytes") }
     return bytes
   }
 

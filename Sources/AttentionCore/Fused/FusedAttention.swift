@@ -7,8 +7,10 @@ import CAttentionKernels
 /// Keys are transposed once for each sequence and kv head, into panels on a grid that starts at the sequence's first
 /// key. A row is summed block by block, segment by segment, in that order, whoever computes it: its bits depend on its
 /// query, its visible keys, and that grid.
-func runFused(_ problem: AttentionProblem) {
-  let tiling = FusedTiling(keyWidth: problem.shape.keyWidth, valueWidth: problem.shape.valueWidth)
+///
+/// - Parameter size: of tiles, in place of the plan's.
+func runFused(_ problem: AttentionProblem, size: FusedTileSize? = nil) {
+  let tiling = FusedTiling(keyWidth: problem.shape.keyWidth, valueWidth: problem.shape.valueWidth, size: size)
   let masks = FusedMasks(problem.mask, blockKeys: tiling.blockKeys)
   let schedule = FusedSchedule(
     problem.shape, masks.geometry, tiling, threads: Engine.threadCount.count, isPacked: problem.isPacked)
