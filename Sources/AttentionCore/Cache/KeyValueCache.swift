@@ -164,8 +164,8 @@ public struct KeyValueCache: Sendable {
       }
     }
     return (
-      gather(keyWidth) { $0.panel($1)[$3 * tiling.blockKeys + $2] },
-      gather(valueWidth) { $0.values($1)[$2 * tiling.paddedValueWidth + $3] }
+      gather(keyWidth) { $0.key($1, position: $2, column: $3) },
+      gather(valueWidth) { $0.value($1, position: $2, column: $3) }
     )
   }
 

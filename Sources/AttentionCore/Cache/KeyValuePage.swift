@@ -1,8 +1,8 @@
 import AttentionTensors
 import CAttentionKernels
 
-/// One block of keys and values of all kv heads: for each head a panel `[dk, blockKeys]`, then for each head the values
-/// `[blockKeys, padded dv]`.
+/// One block of keys and values of all kv heads: for each head the keys transposed, `[dk, blockKeys]`, then for each head
+/// the values, `[blockKeys, padded dv]`, both in panels.
 ///
 /// Pages are shared between caches that were forked, and written only while they have one owner.
 final class KeyValuePage: @unchecked Sendable {
@@ -48,15 +48,29 @@ final class KeyValuePage: @unchecked Sendable {
   ///   - value: the same, of `heads · dv`.
   func write(_ positions: Range<Int>, key: UnsafePointer<Float>, value: UnsafePointer<Float>) {
     let (keyStride, valueStride) = (heads * tiling.keyWidth, heads * tiling.valueWidth)
+    let (keys, values) = (keyLayout, tiling.valueLayout)
     for head in 0..<heads {
-      KernelSet.kernels.pointee.transpose(
-        key + head * tiling.keyWidth, keyStride, panel(head) + positions.lowerBound, tiling.blockKeys,
-        positions.count, tiling.keyWidth)
+      keys.forEachPanel(of: positions) { columns, first, stride in
+        KernelSet.kernels.pointee.transpose(
+          key + (columns.lowerBound - positions.lowerBound) * keyStride + head * tiling.keyWidth, keyStride,
+          panel(head) + first, stride, columns.count, tiling.keyWidth)
+      }
       for (row, position) in positions.enumerated() {
-        let target = values(head) + position * tiling.paddedValueWidth
-        target.update(from: value + row * valueStride + head * tiling.valueWidth, count: tiling.valueWidth)
-        (target + tiling.valueWidth).update(repeating: 0, count: tiling.paddedValueWidth - tiling.valueWidth)
+        let source = value + row * valueStride + head * tiling.valueWidth
+        values.store(source, count: tiling.valueWidth, row: position, in: self.values(head))
       }
     }
+  }
+
+  private var keyLayout: PanelLayout { tiling.keyLayout(columns: tiling.blockKeys) }
+
+  /// One number of a key.
+  func key(_ head: Int, position: Int, column: Int) -> Float {
+    panel(head)[keyLayout.position(row: column, column: position)]
+  }
+
+  /// One number of a value.
+  func value(_ head: Int, position: Int, column: Int) -> Float {
+    values(head)[tiling.valueLayout.position(row: position, column: column)]
   }
 }

@@ -116,10 +116,11 @@ extension FusedTile {
   /// do not see it: so the same sums over zeros in their place, which changes no other row, and then each such value
   /// added to the rows that see it. What overflows even so is summed once more over smaller values.
   private func repaired() -> RowSums {
-    let memory = TensorStorage(minimumCapacity: tiling.valueBlockScalars + rows.count * tiling.paddedValueWidth)
-    defer { withExtendedLifetime(memory) {} }
     let width = tiling.paddedValueWidth
+    let memory = TensorStorage(minimumCapacity: tiling.valueBlockScalars + (rows.count + 1) * width)
+    defer { withExtendedLifetime(memory) {} }
     let shrunken = memory.base + tiling.valueBlockScalars
+    let values = shrunken + rows.count * width
     var sums = accumulate(segments: visibleSegments, cleaned: (memory.base, 1))
     factors.update(repeating: 1, count: rows.count)
     if !isFinite(sums) {
@@ -135,7 +136,7 @@ extension FusedTile {
     forEachWeightBlock(sums) { block, columns in
       let start = block * tiling.blockKeys
       for key in (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count) {
-        let values = blocks.value(key)
+        blocks.copyValues(key, into: values)
         guard !kernels.pointee.all_finite(values, tiling.valueWidth) else { continue }
         for (index, row) in rows.enumerated() where lower[index] <= key && key < upper[index] {
           let place = place(row)

@@ -26,8 +26,8 @@ struct FusedTile {
   /// `[rows, dk]`, where they are or gathered.
   private var query: UnsafePointer<Float>
   var rows: Range<Int> { keys.rows }
-  /// From row to row of the scores and of a panel.
-  var scoreStride: Int { blocks.panelStride }
+  /// From row to row of the scores: those of short sequences lie close together.
+  var scoreStride: Int { blocks.keyLayout.columns }
   var sequence: Int { keys.sequence }
 
   static func scalars(_ tiling: FusedTiling) -> Int {
@@ -104,15 +104,12 @@ struct FusedTile {
   }
 
   func multiplyQuery(_ block: Int, _ columns: Range<Int>) {
-    let panel = blocks.panel(block) + columns.lowerBound
     // A factor of 0 lets BLAS skip the product, and 0·NaN would become 0.
     let factor = problem.scale == 0 ? 1 : problem.scale
-    for first in stride(from: 0, to: tiling.keyWidth, by: tiling.chunk) {
-      MatrixProduct.multiplyTile(
-        rows: rows.count, columns: columns.count, inner: min(tiling.chunk, tiling.keyWidth - first), factor: factor,
-        query + first, leftStride: tiling.keyWidth, panel + first * scoreStride, rightStride: scoreStride,
-        into: scores, resultStride: scoreStride, adding: first > 0)
-    }
+    MatrixProduct.multiplyTile(
+      rows: rows.count, columns: columns, inner: 0..<tiling.keyWidth, chunk: tiling.chunk, factor: factor,
+      query, leftStride: tiling.keyWidth, blocks.panel(block), blocks.keyLayout, into: scores,
+      resultStride: scoreStride)
     guard problem.scale == 0 else { return }
     for row in 0..<rows.count {
       kernels.pointee.scale(scores + row * scoreStride, 0, scores + row * scoreStride, columns.count)
@@ -167,13 +164,12 @@ struct FusedTile {
     // No row before the first key or beyond the last one is read.
     let start = block * tiling.blockKeys
     let keys = (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count)
-    let values = blocks.values(from: keys.lowerBound, cleaned: cleaned)
-    for first in stride(from: 0, to: tiling.paddedValueWidth, by: tiling.chunk) {
-      MatrixProduct.multiplyTile(
-        rows: rows.count, columns: min(tiling.chunk, tiling.paddedValueWidth - first), inner: keys.count,
-        scores + keys.lowerBound - start - columns.lowerBound, leftStride: scoreStride, values.base + first,
-        rightStride: values.stride, into: output + first, resultStride: tiling.paddedValueWidth, adding: adding)
-    }
+    let values = blocks.values(block, cleaned: cleaned)
+    MatrixProduct.multiplyTile(
+      rows: rows.count, columns: 0..<tiling.paddedValueWidth,
+      inner: keys.lowerBound - values.firstKey..<keys.upperBound - values.firstKey,
+      scores + keys.lowerBound - start - columns.lowerBound, leftStride: scoreStride, values.base, values.layout,
+      into: output, resultStride: tiling.paddedValueWidth, adding: adding)
   }
 
   /// Sums up segments in order, merging each into the ones before.

@@ -25,6 +25,7 @@ extension FusedTiling {
     self.valueWidth = valueWidth
     paddedValueWidth = planned.paddedValueWidth
     chunk = planned.chunk
+    panelColumns = planned.panelColumns
     blockKeys = size?.blockKeys ?? planned.blockKeys
     maximumRows = size?.maximumRows ?? planned.maximumRows
   }

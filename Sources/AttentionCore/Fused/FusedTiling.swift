@@ -14,6 +14,9 @@ struct FusedTiling: Sendable {
   /// The inner or outer extent that one product takes of a wide head at a time.
   let chunk: Int
 
+  /// The columns of a panel of keys or values.
+  let panelColumns: Int
+
   /// Blocks whose sums run in one accumulator; longer rows merge several. The parts of a split over threads begin on
   /// this grid, and every row is summed by it, split or not.
   static let segmentBlocks = 8
@@ -24,11 +27,22 @@ struct FusedTiling: Sendable {
     paddedValueWidth = ProductTiles.padded(valueWidth)
     let hasSmallProducts = tiles.smallVolume != nil
     chunk = hasSmallProducts ? 256 : .max
+    panelColumns = tiles.panelColumns
     let widest = min(chunk, max(keyWidth, paddedValueWidth))
     // Of extremely wide heads a few rows fill the caches.
     let isHuge = max(keyWidth, valueWidth) > 4096
     blockKeys = isHuge ? 16 : tiles.panelColumns(inner: widest, limit: hasSmallProducts ? 128 : 256)
     maximumRows = isHuge ? 8 : tiles.rows(columns: blockKeys, inner: widest, limit: hasSmallProducts ? 64 : 128)
+  }
+
+  /// The layout of a block's keys, transposed, of which there are so many columns.
+  func keyLayout(columns: Int) -> PanelLayout {
+    PanelLayout(rows: keyWidth, columns: columns, panelColumns: min(columns, panelColumns))
+  }
+
+  /// The layout of a block's values where they are stored for products.
+  var valueLayout: PanelLayout {
+    PanelLayout(rows: blockKeys, columns: paddedValueWidth, panelColumns: min(paddedValueWidth, panelColumns))
   }
 
   var segmentKeys: Int { blockKeys * Self.segmentBlocks }

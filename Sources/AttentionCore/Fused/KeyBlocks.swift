@@ -1,15 +1,16 @@
 import AttentionTensors
 import CAttentionKernels
 
-/// The keys and values of one sequence and kv head, block by block: keys as panels `[dk, blockKeys]`, values as rows.
+/// The keys and values of one sequence and kv head, block by block: keys transposed, in panels of `[dk, blockKeys]`, values
+/// as rows `[blockKeys, dv]`, in panels or where they are.
 struct KeyBlocks {
   let tiling: FusedTiling
   /// The first key that is there; nothing before it is read.
   let first: Int
   /// The keys that exist, those before `first` included; nothing beyond them is read.
   let count: Int
-  /// From row to row of a panel: short sequences lie close together.
-  let panelStride: Int
+  /// Where the transposed keys of a block lie; short sequences have few columns.
+  let keyLayout: PanelLayout
   private let source: Source
 
   private enum Source {
@@ -46,11 +47,11 @@ struct KeyBlocks {
         key: key.row(sequence: sequence, head: keyValueHead, row: 0), keyStride: key.strides.row,
         value: value.row(sequence: sequence, head: keyValueHead, row: 0), valueStride: value.strides.row)
       source = .rows(rows, packing)
-      panelStride = min(tiling.blockKeys, ProductTiles.padded(count))
+      keyLayout = tiling.keyLayout(columns: min(tiling.blockKeys, ProductTiles.padded(count)))
     case .pages(let table):
       // A page is there as a whole.
       first = 0
-      panelStride = tiling.blockKeys
+      keyLayout = tiling.keyLayout(columns: tiling.blockKeys)
       source = .pages(table, sequence: sequence, head: keyValueHead)
     }
   }
@@ -80,46 +81,58 @@ struct KeyBlocks {
   /// Values with zeros in place of what is not finite: room for a block of them, and a factor for the others.
   typealias Cleaned = (memory: UnsafeMutablePointer<Float>, factor: Float)
 
-  /// The values of a block from one of its keys on.
-  func values(from key: Int, cleaned: Cleaned?) -> (base: UnsafePointer<Float>, stride: Int) {
-    let (block, row) = key.quotientAndRemainder(dividingBy: tiling.blockKeys)
-    let offset = row * tiling.paddedValueWidth
+  /// Values of neighbouring keys, the first of which is `firstKey`.
+  struct Values {
+    let base: UnsafePointer<Float>
+    let layout: PanelLayout
+    let firstKey: Int
+  }
+
+  /// The values of a block.
+  func values(_ block: Int, cleaned: Cleaned?) -> Values {
+    func stored(_ base: UnsafePointer<Float>) -> Values {
+      Values(base: base, layout: tiling.valueLayout, firstKey: block * tiling.blockKeys)
+    }
     if let cleaned {
       padValues(block, into: cleaned.memory)
       clean(block, of: cleaned)
-      return (UnsafePointer(cleaned.memory + offset), tiling.paddedValueWidth)
+      return stored(cleaned.memory)
     }
     switch source {
     case .pages(let table, let sequence, let head):
-      return (
-        UnsafePointer(table.page(sequence: sequence, block: block).values(head) + offset), tiling.paddedValueWidth
-      )
-    case .rows(let rows, _) where KeyBlocks.usesValuesInPlace(tiling): return (value(key), rows.valueStride)
+      return stored(table.page(sequence: sequence, block: block).values(head))
+    case .rows(let rows, _) where KeyBlocks.usesValuesInPlace(tiling):
+      let layout = PanelLayout(
+        rowStride: rows.valueStride, columns: tiling.paddedValueWidth, panelColumns: tiling.chunk)
+      return Values(base: rows.value, layout: layout, firstKey: first)
     case .rows(_, .all(let panels)):
       let values = panels + all.count * tiling.panelScalars
-      return (values + (block - all.lowerBound) * tiling.valueBlockScalars + offset, tiling.paddedValueWidth)
+      return stored(values + (block - all.lowerBound) * tiling.valueBlockScalars)
     case .rows(_, .passing(let buffer)):
       padValues(block, into: buffer + tiling.panelScalars)
-      return (UnsafePointer(buffer + tiling.panelScalars + offset), tiling.paddedValueWidth)
+      return stored(buffer + tiling.panelScalars)
     case .rows(_, .none): fatalError("KeyBlocks: no room for values")
     }
   }
 
-  /// The values of one key.
-  func value(_ key: Int) -> UnsafePointer<Float> {
+  /// Copies the values of one key.
+  func copyValues(_ key: Int, into target: UnsafeMutablePointer<Float>) {
     switch source {
-    case .rows(let rows, _): return rows.value + (key - first) * rows.valueStride
+    case .rows(let rows, _):
+      target.update(from: rows.value + (key - first) * rows.valueStride, count: tiling.valueWidth)
     case .pages(let table, let sequence, let head):
       let (block, row) = key.quotientAndRemainder(dividingBy: tiling.blockKeys)
-      return UnsafePointer(table.page(sequence: sequence, block: block).values(head)) + row * tiling.paddedValueWidth
+      tiling.valueLayout.load(
+        target, count: tiling.valueWidth, row: row, from: table.page(sequence: sequence, block: block).values(head))
     }
   }
 
   private func clean(_ block: Int, of cleaned: Cleaned) {
     let (keys, start) = (keys(of: block), block * tiling.blockKeys)
-    let width = tiling.paddedValueWidth
-    for index in (keys.lowerBound - start) * width..<(keys.upperBound - start) * width {
-      cleaned.memory[index] = cleaned.memory[index].isFinite ? cleaned.memory[index] * cleaned.factor : 0
+    tiling.valueLayout.forEachPanel(of: 0..<tiling.paddedValueWidth) { columns, first, stride in
+      for index in first + (keys.lowerBound - start) * stride..<first + (keys.upperBound - start) * stride {
+        cleaned.memory[index] = cleaned.memory[index].isFinite ? cleaned.memory[index] * cleaned.factor : 0
+      }
     }
   }
 
@@ -127,18 +140,26 @@ struct KeyBlocks {
   func packPanel(_ block: Int, into panel: UnsafeMutablePointer<Float>) {
     guard case .rows(let rows, _) = source else { return }
     let keys = keys(of: block)
-    KernelSet.kernels.pointee.transpose(
-      rows.key + (keys.lowerBound - first) * rows.keyStride, rows.keyStride,
-      panel + keys.lowerBound - block * tiling.blockKeys, panelStride, keys.count, tiling.keyWidth)
+    let start = block * tiling.blockKeys
+    keyLayout.forEachPanel(of: keys.lowerBound - start..<keys.upperBound - start) { columns, first, stride in
+      KernelSet.kernels.pointee.transpose(
+        rows.key + (start + columns.lowerBound - self.first) * rows.keyStride, rows.keyStride, panel + first, stride,
+        columns.count, tiling.keyWidth)
+    }
   }
 
   /// Copies a block's values to their places in it, with zeros behind each row.
   func padValues(_ block: Int, into target: UnsafeMutablePointer<Float>) {
-    let width = tiling.valueWidth
-    for key in keys(of: block) {
-      let to = target + (key - block * tiling.blockKeys) * tiling.paddedValueWidth
-      to.update(from: value(key), count: width)
-      (to + width).update(repeating: 0, count: tiling.paddedValueWidth - width)
+    let (layout, width) = (tiling.valueLayout, tiling.valueWidth)
+    switch source {
+    case .rows(let rows, _):
+      for key in keys(of: block) {
+        layout.store(
+          rows.value + (key - first) * rows.valueStride, count: width, row: key - block * tiling.blockKeys, in: target)
+      }
+    case .pages(let table, let sequence, let head):
+      let page = table.page(sequence: sequence, block: block)
+      target.update(from: page.values(head), count: tiling.valueBlockScalars)
     }
   }
 }

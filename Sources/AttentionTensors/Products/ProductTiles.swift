@@ -15,9 +15,13 @@ package struct ProductTiles: Sendable {
   /// The multiply-adds of a small-matrix product at the most; nil on cores without such kernels.
   package let smallVolume: Int?
 
+  /// The columns of a panel that is read in order: what a small-matrix kernel takes at once, or all where there is none.
+  package let panelColumns: Int
+
   package init(core: String) {
     self.core = core
     smallVolume = ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) ? 1_000_000 : nil
+    panelColumns = smallVolume == nil ? .max : 64
   }
 
   /// Columns padded so that a row's bits do not depend on the rows beside it.
