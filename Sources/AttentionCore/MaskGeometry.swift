@@ -115,15 +115,44 @@ struct MaskGeometry: @unchecked Sendable {
   /// Whether nothing is left to do inside the intervals: no cell to test, no bias to add.
   var isIntervalsOnly: Bool { intervalsSuffice && linearBiases.isEmpty }
 
+  /// What bands leave of a sequence's keys, which moves along with the query.
+  struct SlidingInterval {
+    fileprivate(set) var first: Int
+    fileprivate(set) var last: Int
+    /// From the query's own number to the first key that it sees, and to the one behind the last.
+    fileprivate(set) var left = Int.min
+    fileprivate(set) var right = Int.max
+
+    /// The keys that a query sees.
+    @inline(__always)
+    func keys(_ query: Int) -> Range<Int> {
+      let lower = left == .min ? first : max(first, query.addingSaturating(left))
+      let upper = right == .max ? last : min(last, query.addingSaturating(right))
+      return lower < upper ? lower..<upper : 0..<0
+    }
+  }
+
+  /// All bands of a sequence in one.
+  func slidingInterval(sequence: Int) -> SlidingInterval {
+    var interval = SlidingInterval(
+      first: firstKeys.isEmpty ? 0 : firstKeys[sequence], last: existingKeys[sequence])
+    for band in bands {
+      let offset = offset(band.alignment, sequence: sequence)
+      if let left = band.left { interval.left = max(interval.left, offset.subtractingSaturating(left)) }
+      if let right = band.right {
+        interval.right = min(interval.right, offset.addingSaturating(right).addingSaturating(1))
+      }
+    }
+    return interval
+  }
+
+  /// Whether bands and lengths are all that bounds what a query sees.
+  var slides: Bool { documents.isEmpty && !allowed.contains { $0.keyStride == 0 } }
+
   /// The keys outside which the query sees nothing.
   func interval(sequence: Int, head: Int, query: Int) -> Range<Int> {
-    var lower = firstKeys.isEmpty ? 0 : firstKeys[sequence]
-    var upper = existingKeys[sequence]
-    for band in bands {
-      let position = query + offset(band.alignment, sequence: sequence)
-      if let left = band.left { lower = max(lower, position.subtractingSaturating(left)) }
-      if let right = band.right { upper = min(upper, position.addingSaturating(right).addingSaturating(1)) }
-    }
+    let band = slidingInterval(sequence: sequence).keys(query)
+    var (lower, upper) = (band.lowerBound, band.upperBound)
     for document in documents {
       let keys = document.keys(sequence: sequence, query: query)
       lower = max(lower, keys.lowerBound)

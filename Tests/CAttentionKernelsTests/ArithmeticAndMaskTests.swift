@@ -36,6 +36,26 @@ import Testing
   }
 
   @Test(arguments: KernelSet.available)
+  func keepIntervalsMasksOutsideOfEachRowsKeys(set: KernelSet) {
+    let (stride, columns, start) = (80, 48, 100)
+    // Before, at, inside, past the columns; empty; reversed; the whole line.
+    let intervals = [
+      (0, 50), (0, 100), (90, 101), (100, 148), (100, 132), (117, 131), (116, 148), (147, 148), (148, 200), (120, 120),
+      (140, 110), (Int.min, Int.max),
+    ]
+    var scores = [Float](repeating: .nan, count: stride * intervals.count)
+    let (lower, upper) = (intervals.map(\.0), intervals.map(\.1))
+    set.kernels.keep_intervals(&scores, stride, intervals.count, columns, start, lower, upper)
+    for (row, interval) in intervals.enumerated() {
+      for column in 0..<stride {
+        let isMasked = column < columns && !(interval.0 <= start + column && start + column < interval.1)
+        let score = scores[row * stride + column]
+        #expect(isMasked ? score == -.infinity : score.isNaN, "row \(row), column \(column)")
+      }
+    }
+  }
+
+  @Test(arguments: KernelSet.available)
   func addBiasSelectsMinusInfinityOverAnythingAndAddsTheRest(set: KernelSet) {
     for bias in specials + [3.5] {
       let biases = [Float](repeating: bias, count: specials.count)

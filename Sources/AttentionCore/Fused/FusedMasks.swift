@@ -3,12 +3,15 @@ import AttentionTensors
 /// A mask as the fused path asks it: intervals of keys for each row, and what each block's cells hold.
 final class FusedMasks: Sendable {
   let geometry: MaskGeometry
+  /// Whether bands and lengths are all that bounds what a query sees.
+  let slides: Bool
   private let summaries: [AllowedSummary]
   /// Whether every visible block has cells to look at: biases to add, or documents that lie scattered.
   private let alwaysNeedsCells: Bool
 
   init(_ geometry: MaskGeometry, blockKeys: Int) {
     self.geometry = geometry
+    slides = geometry.slides
     alwaysNeedsCells =
       !geometry.biases.isEmpty || !geometry.linearBiases.isEmpty
       || !geometry.documents.allSatisfy(\.isContiguous)

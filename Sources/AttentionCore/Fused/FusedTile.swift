@@ -118,22 +118,16 @@ struct FusedTile {
 
   private func mask(_ block: Int, _ columns: Range<Int>) {
     let start = block * tiling.blockKeys + columns.lowerBound
-    for (index, row) in rows.enumerated() {
-      let scores = scores + index * scoreStride
-      let keys = max(lower[index], start)..<max(lower[index], start, min(upper[index], start + columns.count))
-      guard !keys.isEmpty else {
-        scores.update(repeating: -.infinity, count: columns.count)
-        continue
-      }
-      if !masks.geometry.isIntervalsOnly {
-        let place = place(row)
+    if !masks.geometry.isIntervalsOnly {
+      for (index, place) in keys.places.enumerated() {
+        let keys = max(lower[index], start)..<max(lower[index], start, min(upper[index], start + columns.count))
+        guard !keys.isEmpty else { continue }
         masks.geometry.apply(
-          to: scores + keys.lowerBound - start, sequence: sequence, head: place.head, query: place.query, keys: keys,
-          kernels: kernels)
+          to: scores + index * scoreStride + keys.lowerBound - start, sequence: sequence, head: place.head,
+          query: place.query, keys: keys, kernels: kernels)
       }
-      scores.update(repeating: -.infinity, count: keys.lowerBound - start)
-      (scores + keys.upperBound - start).update(repeating: -.infinity, count: start + columns.count - keys.upperBound)
     }
+    kernels.pointee.keep_intervals(scores, scoreStride, rows.count, columns.count, start, lower, upper)
   }
 
   // MARK: Softmax and values

@@ -25,8 +25,11 @@ struct TileKeys {
     self.heads = heads
     self.rows = rows
     var (first, last, latest, earliest) = (Int.max, 0, 0, Int.max)
+    let slides = masks.slides
+    let sliding = masks.geometry.slidingInterval(sequence: sequence)
     for (index, (query, head)) in RowPlaces(rows: rows, heads: heads).enumerated() {
-      let keys = masks.geometry.interval(sequence: sequence, head: head, query: query)
+      let keys =
+        slides ? sliding.keys(query) : masks.geometry.interval(sequence: sequence, head: head, query: query)
       interval(index, keys)
       latest = max(latest, keys.lowerBound)
       earliest = min(earliest, keys.upperBound)

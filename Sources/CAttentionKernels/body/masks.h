@@ -8,6 +8,25 @@ static void keep_allowed_(float *scores, const uint8_t *allowed, size_t n) {
 #undef STEP
 }
 
+VECTOR_FN void fill_masked(float *scores, size_t n) {
+  vf masked = v_set(-__builtin_inff());
+#define STEP(i, count) v_put(scores + (i), masked, (count))
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}
+
+static void keep_intervals_(
+    float *scores, size_t stride, size_t rows, size_t columns, ptrdiff_t start, const ptrdiff_t *lower,
+    const ptrdiff_t *upper) {
+  ptrdiff_t end = start + (ptrdiff_t)columns;
+  for (size_t row = 0; row < rows; row++, scores += stride) {
+    ptrdiff_t first = lower[row] < start ? start : lower[row] > end ? end : lower[row];
+    ptrdiff_t last = upper[row] < first ? first : upper[row] > end ? end : upper[row];
+    fill_masked(scores, (size_t)(first - start));
+    fill_masked(scores + (last - start), (size_t)(end - last));
+  }
+}
+
 static void add_bias_(float *scores, const float *bias, size_t n) {
   vf masked = v_set(-__builtin_inff());
 #define STEP(i, count)                                                                                                 \

@@ -55,6 +55,10 @@ typedef struct attention_kernels {
   /// scores[i] = allowed[i] != 0 ? scores[i] : -inf. A selection: a NaN that is not allowed is gone.
   void (*_Nonnull keep_allowed)(float *_Nonnull scores, const uint8_t *_Nonnull allowed, size_t n);
 
+  /// Rows of scores, of which the first stands at `start`: -inf outside of [lower[row], upper[row]).
+  void (*_Nonnull keep_intervals)(float *_Nonnull scores, size_t stride, size_t rows, size_t columns, ptrdiff_t start,
+                                  const ptrdiff_t *_Nonnull lower, const ptrdiff_t *_Nonnull upper);
+
   /// scores[i] = bias[i] == -inf ? -inf : scores[i] + bias[i]. A selection: -inf masks even a NaN.
   void (*_Nonnull add_bias)(float *_Nonnull scores, const float *_Nonnull bias, size_t n);
 
