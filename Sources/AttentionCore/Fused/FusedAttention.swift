@@ -71,9 +71,7 @@ private struct FusedRun: Sendable {
     _ tasks: ArraySlice<FusedSchedule.Task>, panels: UnsafeMutablePointer<Float>?,
     partials: UnsafeMutablePointer<Float>?
   ) {
-    let own = tasks.reduce(0) {
-      max($0, $1.unit.ownScalars(tiling, keys: masks.geometry.heldKeys(ofSequence: $1.unit.sequence)))
-    }
+    let own = tasks.reduce(0) { max($0, $1.unit.ownScalars(tiling)) }
     let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
     var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
     for task in tasks {
@@ -97,18 +95,14 @@ private struct FusedRun: Sendable {
     withExtendedLifetime(scratch) {}
   }
 
-  /// The blocks of a unit where a task finds them; packed now if they are the task's own.
+  /// The blocks of a unit where a task finds them.
   private func blocks(
     _ unit: FusedSchedule.Unit, panels: UnsafeMutablePointer<Float>?, own memory: UnsafeMutablePointer<Float>
   ) -> KeyBlocks {
     switch unit.packing {
     case .ready: return blocks(unit)
     case .shared: return blocks(unit, .all(panels! + unit.panelOffset))
-    case .passing: return blocks(unit, .passing(memory))
-    case .own:
-      let keys = blocks(unit, .all(memory))
-      pack(keys.all, of: keys, into: memory)
-      return keys
+    case .own(let slots): return blocks(unit, .slots(PackedSlots(tiling, slots: slots, memory: memory)))
     }
   }
 
@@ -124,9 +118,10 @@ private struct FusedRun: Sendable {
   /// Merges the segments of a tile in their order.
   private func merge(_ merge: FusedSchedule.Merge, partials: UnsafeMutablePointer<Float>) {
     let unit = merge.unit
-    let own = tiling.packedScalars(blocks: 1)
-    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
-    let keys = blocks(unit, .passing(scratch.base + FusedTile.scalars(tiling)))
+    let scratch = TensorStorage(
+      minimumCapacity: FusedTile.scalars(tiling) + PackedSlots.scalars(tiling, slots: 1))
+    let slot = PackedSlots(tiling, slots: 1, memory: scratch.base + FusedTile.scalars(tiling))
+    let keys = blocks(unit, .slots(slot))
     var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
     tile.begin(sequence: unit.sequence, keyValueHead: unit.keyValueHead, rows: merge.rows, blocks: keys)
     let firstSegment = merge.parts[0].segments.lowerBound

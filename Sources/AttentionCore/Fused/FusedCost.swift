@@ -18,7 +18,7 @@ struct FusedCost {
     for wave in schedule.waves {
       var own = 0
       for task in wave.tasks {
-        own = max(own, task.unit.ownScalars(tiling, keys: geometry.heldKeys(ofSequence: task.unit.sequence)))
+        own = max(own, task.unit.ownScalars(tiling))
         cells += FusedCost.cells(task, shape, masks, tiling)
       }
       let concurrent = min(threads, wave.batches.count)

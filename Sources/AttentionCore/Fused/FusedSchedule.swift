@@ -11,29 +11,24 @@ struct FusedSchedule: Sendable {
     let tileRows: Int
     /// Score cells that its tiles go through, about.
     let work: Double
-    var packing = PanelPacking.own
+    var packing = PanelPacking.ready
     var panelOffset = 0
 
-    /// The scalars of packed blocks that a task on this unit holds for itself.
-    func ownScalars(_ tiling: FusedTiling, keys: Range<Int>) -> Int {
-      switch packing {
-      case .shared, .ready: 0
-      case .own: tiling.packedScalars(blocks: tiling.blocks(of: keys).count)
-      case .passing: tiling.packedScalars(blocks: 1)
-      }
+    /// The scalars that a task on this unit holds for itself.
+    func ownScalars(_ tiling: FusedTiling) -> Int {
+      guard case .own(let slots) = packing else { return 0 }
+      return PackedSlots.scalars(tiling, slots: slots)
     }
   }
 
   /// Where a unit's panels are.
   enum PanelPacking: Sendable {
-    /// Packed by the one task that computes the unit.
-    case own
+    /// Packed by each task as it needs them, into room for so many blocks.
+    case own(slots: Int)
     /// Packed beforehand, for several tasks.
     case shared
     /// There already: a cache's pages.
     case ready
-    /// Packed block by block as it is needed: each block is needed once.
-    case passing
   }
 
   struct Packing: Sendable {
@@ -105,16 +100,17 @@ struct FusedSchedule: Sendable {
     for var unit in units {
       let keys = mask.heldKeys(ofSequence: unit.sequence)
       let tiles = (unit.rowCount + unit.tileRows - 1) / unit.tileRows
-      if isPacked {
-        unit.packing = .ready
-      } else if tiles == 1 {
-        unit.packing = .passing
-      }
+      // The blocks that a tile goes through; the next tile comes back to most of them.
+      let span = FusedSchedule.tileKeys(mask, sequence: unit.sequence, queries: unit.tileRows / shape.group + 1)
+      let slots = tiles == 1 ? 1 : min(tiling.blocks(of: keys).count, tiling.blocks(keys: span) + 1)
+      if !isPacked { unit.packing = .own(slots: slots) }
       guard unit.work > largest else {
         wave.tasks.append(Task(unit: unit, rows: 0..<unit.rowCount, part: nil, work: unit.work))
         continue
       }
-      if unit.packing == .own {
+      // Tasks that see few of the keys pack those themselves, though some be packed twice: a sixth more at the most.
+      let taskQueries = Double(unit.rowCount / shape.group) * min(1, taskWork / unit.work)
+      if !isPacked, tiles > 1, Double(6 * span) > taskQueries {
         let scalars = tiling.packedScalars(blocks: tiling.blocks(of: keys).count)
         if wave.panelScalars > 0, wave.panelScalars + scalars > FusedSchedule.maximumPanels {
           waves.append(wave)
@@ -137,6 +133,14 @@ struct FusedSchedule: Sendable {
       }
       waves[index].makeBatches(work: isSmall ? .infinity : min(taskWork, total / Double(32 * threads)))
     }
+  }
+
+  /// The keys that neighbouring queries see at the most, from the first to the last.
+  private static func tileKeys(_ mask: MaskGeometry, sequence: Int, queries: Int) -> Int {
+    let keys = mask.slidingInterval(sequence: sequence)
+    let (width, overflow) = keys.right.subtractingReportingOverflow(keys.left)
+    let all = mask.heldKeys(ofSequence: sequence).count
+    return overflow || width > all ? all : min(all, max(0, width) + queries)
   }
 
   /// The keys that a query of the sequence sees on average, about.

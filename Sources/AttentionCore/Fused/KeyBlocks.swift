@@ -33,8 +33,8 @@ struct KeyBlocks {
     case none
     /// All blocks: panels one after another, then padded values if rows cannot be used in place.
     case all(UnsafePointer<Float>)
-    /// Room for one block, packed when it is asked for.
-    case passing(UnsafeMutablePointer<Float>)
+    /// Room for some blocks, packed when they are asked for.
+    case slots(PackedSlots)
   }
 
   init(_ problem: AttentionProblem, _ tiling: FusedTiling, sequence: Int, keyValueHead: Int, packing: Packing = .none) {
@@ -71,9 +71,7 @@ struct KeyBlocks {
     case .pages(let table, let sequence, let head):
       return UnsafePointer(table.page(sequence: sequence, block: block).panel(head))
     case .rows(_, .all(let panels)): return panels + (block - all.lowerBound) * tiling.panelScalars
-    case .rows(_, .passing(let buffer)):
-      packPanel(block, into: buffer)
-      return UnsafePointer(buffer)
+    case .rows(_, .slots(let slots)): return UnsafePointer(slots.memory(of: block, pack: packBlock))
     case .rows(_, .none): fatalError("KeyBlocks: no room for a panel")
     }
   }
@@ -108,9 +106,7 @@ struct KeyBlocks {
     case .rows(_, .all(let panels)):
       let values = panels + all.count * tiling.panelScalars
       return stored(values + (block - all.lowerBound) * tiling.valueBlockScalars)
-    case .rows(_, .passing(let buffer)):
-      padValues(block, into: buffer + tiling.panelScalars)
-      return stored(buffer + tiling.panelScalars)
+    case .rows(_, .slots(let slots)): return stored(slots.memory(of: block, pack: packBlock) + tiling.panelScalars)
     case .rows(_, .none): fatalError("KeyBlocks: no room for values")
     }
   }
@@ -134,6 +130,11 @@ struct KeyBlocks {
         cleaned.memory[index] = cleaned.memory[index].isFinite ? cleaned.memory[index] * cleaned.factor : 0
       }
     }
+  }
+
+  private func packBlock(_ block: Int, into memory: UnsafeMutablePointer<Float>) {
+    packPanel(block, into: memory)
+    if !KeyBlocks.usesValuesInPlace(tiling) { padValues(block, into: memory + tiling.panelScalars) }
   }
 
   /// Transposes a block's keys. Columns without a key hold what they held: their scores are masked.
