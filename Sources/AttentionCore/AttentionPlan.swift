@@ -6,6 +6,8 @@ public struct AttentionPlan: Sendable {
   public let path: AttentionPath
   /// Why this one.
   public let reason: String
+  /// What is done with each sequence.
+  public let sequences: [SequencePlan]
   /// The bytes of working memory at the most, over all threads, beside inputs and results: scores, panels, a predicate's
   /// cells, and on ``AttentionPath/blas`` the copy of a head's values that a mask needs when some are not finite, rounded
   /// up as `TensorStorage` rounds them. On ``AttentionPath/fused`` that rounding can add a quarter.
@@ -18,6 +20,23 @@ public struct AttentionPlan: Sendable {
   public let usefulOperations: Double
   /// Floating-point operations of the two products as the path carries them out.
   public let executedOperations: Double
+
+  /// What a call does with one sequence.
+  public struct SequencePlan: Sendable, Hashable {
+    /// The path that computes it: never ``AttentionPath/automatic``.
+    public let path: AttentionPath
+    /// Why this one.
+    public let reason: String
+    /// On ``AttentionPath/fused``: the rows that a tile takes at the most, those of a group's heads stacked.
+    public let tileRows: Int?
+    /// On ``AttentionPath/fused``: the keys of a block, on a grid that starts at the sequence's first key.
+    public let blockKeys: Int?
+
+    init(_ choice: (path: AttentionPath, reason: String), tileRows: Int? = nil, blockKeys: Int? = nil) {
+      (path, reason) = choice
+      (self.tileRows, self.blockKeys) = (tileRows, blockKeys)
+    }
+  }
 
   /// Plans a call on 4-D tensors of these shapes. O(B · Hq · Lq), or O(B · Hq · Lq · Lk) with dense masks.
   ///
@@ -50,8 +69,10 @@ public struct AttentionPlan: Sendable {
     let geometry = MaskGeometry(
       mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
     (path, reason) = AttentionPlan.choose(options.path, shape: shape)
+    let choices = (0..<shape.sequenceCount).map { AttentionPlan.choose(options.path, shape: shape, sequence: $0) }
     guard !shape.isEmpty else {
       (usefulOperations, executedOperations, scratchBytes) = (0, 0, geometry.predicateBytes)
+      sequences = choices.map { SequencePlan($0) }
       return
     }
     let visible = (0..<shape.sequenceCount).reduce(0) { $0 + geometry.visibleCells(sequence: $1) }
@@ -62,10 +83,14 @@ public struct AttentionPlan: Sendable {
       executedOperations = usefulOperations
       // A row of scores, of weights and of flags on each thread, and what an array holds beside its elements.
       scratchBytes = Engine.threadCount.count * ((shape.keyLengths.max() ?? 0) * 9 + 3 * 64) + geometry.predicateBytes
+      sequences = choices.map { SequencePlan($0) }
     case .fused:
       let cost = FusedCost(shape, geometry)
       executedOperations = operationsPerCell * Double(cost.cells)
       scratchBytes = cost.bytes + geometry.predicateBytes
+      sequences = choices.enumerated().map { sequence, choice in
+        SequencePlan(choice, tileRows: cost.tileRows[sequence], blockKeys: cost.blockKeys)
+      }
     case .blas, .automatic:
       var cells = 0
       var largest = 0
@@ -80,6 +105,7 @@ public struct AttentionPlan: Sendable {
       }
       executedOperations = operationsPerCell * Double(cells)
       scratchBytes = Engine.threadCount.count * largest + geometry.predicateBytes
+      sequences = choices.map { SequencePlan($0) }
     }
   }
 
@@ -91,7 +117,24 @@ public struct AttentionPlan: Sendable {
   static func choose(_ path: AttentionPath, shape: AttentionShape) -> (path: AttentionPath, reason: String) {
     switch path {
     case .naive, .blas, .fused: (path, "asked for")
-    case .automatic: (.fused, "no path was measured to be faster at any size")
+    case .automatic:
+      (
+        .fused,
+        """
+        at every length measured it is the fastest path, or within 2 µs of it, and the only one whose rows keep their \
+        bits however a sequence is cut
+        """
+      )
     }
+  }
+
+  /// The same for one sequence.
+  private static func choose(
+    _ path: AttentionPath, shape: AttentionShape, sequence: Int
+  ) -> (path: AttentionPath, reason: String) {
+    let choice = choose(path, shape: shape)
+    if shape.queryLengths[sequence] == 0 { return (choice.path, "no query: nothing is computed") }
+    if shape.keyLengths[sequence] == 0 { return (choice.path, "no key: its rows are 0") }
+    return choice
   }
 }

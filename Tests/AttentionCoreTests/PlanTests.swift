@@ -27,6 +27,26 @@ import Testing
     #expect(Self.plan(.keyLengths([0, 0])).executedOperations == 0)
   }
 
+  @Test func everySequenceSaysWhatIsDoneWithItAndWhy() {
+    let (queries, keys) = (SequenceLayout(lengths: [0, 5, 7, 300]), SequenceLayout(lengths: [4, 0, 9, 300]))
+    func plan(_ path: AttentionPath) -> AttentionPlan {
+      AttentionPlan(
+        queryShape: [312, 64], keyShape: [313, 64], valueShape: [313, 64], layout: queries, keyLayout: keys, heads: 2,
+        mask: .causal(.end), options: .init(path: path))
+    }
+    let automatic = plan(.automatic).sequences
+    #expect(automatic.map(\.path) == [.fused, .fused, .fused, .fused])
+    #expect(automatic[0].reason.contains("no query") && automatic[1].reason.contains("no key"))
+    #expect(automatic[2].reason == plan(.automatic).reason && automatic[2].reason != plan(.fused).reason)
+    // A tile is no higher than its sequence, and all lie on one grid.
+    #expect(automatic.map { $0.tileRows == nil } == [true, false, false, false])
+    #expect(automatic[2].tileRows! <= 7 && automatic[3].tileRows! < 300)
+    #expect(Set(automatic.map(\.blockKeys)).count == 1 && automatic[3].blockKeys!.isMultiple(of: 16))
+    for path in [AttentionPath.naive, .blas] {
+      #expect(plan(path).sequences.allSatisfy { $0.path == path && $0.tileRows == nil && $0.blockKeys == nil })
+    }
+  }
+
   @Test func memoryIsBounded() {
     // Blocks of rows, not the whole matrix: doubling the length at most doubles the memory.
     let short = Self.plan(.none, length: 4096)

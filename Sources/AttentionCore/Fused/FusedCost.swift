@@ -6,6 +6,9 @@ struct FusedCost {
   let cells: Int
   /// Working memory over all threads.
   let bytes: Int
+  /// The rows of a tile at the most, for each sequence that has queries.
+  let tileRows: [Int: Int]
+  let blockKeys: Int
 
   /// O(B · Hq · Lq), and one pass over dense masks.
   init(_ shape: AttentionShape, _ geometry: MaskGeometry) {
@@ -15,10 +18,12 @@ struct FusedCost {
     let schedule = FusedSchedule(shape, geometry, tiling, threads: threads)
     var cells = 0
     var scalars = 0
+    var tileRows: [Int: Int] = [:]
     for wave in schedule.waves {
       var own = 0
       for task in wave.tasks {
         own = max(own, task.unit.ownScalars(tiling))
+        tileRows[task.unit.sequence] = task.unit.tileRows
         cells += FusedCost.cells(task, shape, masks, tiling)
       }
       let concurrent = min(threads, wave.batches.count)
@@ -26,6 +31,8 @@ struct FusedCost {
         scalars, wave.panelScalars + wave.partialScalars + concurrent * (FusedTile.scalars(tiling) + own))
     }
     self.cells = cells
+    self.tileRows = tileRows
+    blockKeys = tiling.blockKeys
     bytes = scalars * MemoryLayout<Float>.stride + masks.summaryBytes
   }
 
