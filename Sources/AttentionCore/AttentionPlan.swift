@@ -9,8 +9,8 @@ public struct AttentionPlan: Sendable {
   /// What is done with each sequence.
   public let sequences: [SequencePlan]
   /// The bytes of working memory at the most, over all threads, beside inputs and results: scores, panels, a predicate's
-  /// cells, and on ``AttentionPath/blas`` the copy of a head's values that a mask needs when some are not finite, rounded
-  /// up as `TensorStorage` rounds them. On ``AttentionPath/fused`` that rounding can add a quarter.
+  /// cells, and the copy of values that is made when some are not finite, rounded up as `TensorStorage` rounds them. On
+  /// ``AttentionPath/fused`` that rounding can add a quarter.
   ///
   /// Bookkeeping of a few words for each position, head and block is not counted, nor what `TensorStorage` keeps
   /// for the next call.

@@ -183,6 +183,15 @@ import Testing
       cache.truncate(sequence: 0, toLength: 1)
     }
     #expect(message(truncated).contains("cannot be truncated to 1"))
+    // Queries that were appended before the last: their window is gone in part, and rows of 0 would be a wrong answer.
+    let forgotten = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let tokens = Tokens(40)
+      var cache = tokens.cache(window: 10)
+      for position in 0..<40 { tokens.append(position..<position + 1, to: &cache) }
+      _ = tokens.attend(39..<40, over: cache)
+      _ = tokens.attend(38..<40, over: cache)
+    }
+    #expect(message(forgotten).contains("2 queries of sequence 0 see positions from 29 on"))
   }
 }
 

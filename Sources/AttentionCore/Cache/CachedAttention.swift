@@ -18,7 +18,8 @@ import AttentionTensors
 ///   - options: scale and softcap; the path is the fused one.
 ///   - extras: the log-sum-exp and the weights; scores are not kept.
 /// - Returns: the output `[query tokens, Hq · dv]`, and what `extras` asks for.
-/// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused.
+/// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; a cache with a window
+///   still keeps all that the queries see, as it does for the tokens that were appended last.
 public func scaledDotProductAttention(
   query: Tensor, layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask = .causal(.end),
   options: AttentionOptions = .init(), returning extras: AttentionExtras = []
@@ -30,6 +31,16 @@ public func scaledDotProductAttention(
     attention: query \(query.shape) with lengths \(layout.lengths) and \(heads) heads does not fit a cache of \
     \(cache.lengths) keys, \(cache.keyValueHeads) kv heads, keys \(cache.keyWidth) wide
     """)
+  for (sequence, queries) in layout.lengths.enumerated() where queries > 0 {
+    let kept = cache.retainedPositions(ofSequence: sequence)
+    let needed = cache.window.map { max(0, kept.upperBound - queries - $0 + 1) } ?? 0
+    require(
+      kept.lowerBound <= needed,
+      """
+      attention: \(queries) queries of sequence \(sequence) see positions from \(needed) on, of which the cache keeps \
+      \(kept)
+      """)
+  }
   require(
     options.path == .automatic || options.path == .fused,
     "attention: a cache is read by the fused path, not by \(options.path.rawValue)")

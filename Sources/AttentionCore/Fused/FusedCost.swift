@@ -28,7 +28,9 @@ struct FusedCost {
       }
       let concurrent = min(threads, wave.batches.count)
       scalars = max(
-        scalars, wave.panelScalars + wave.partialScalars + concurrent * (FusedTile.scalars(tiling) + own))
+        scalars,
+        wave.panelScalars + wave.partialScalars
+          + concurrent * (FusedTile.scalars(tiling) + FusedTile.repairScalars(tiling) + own))
     }
     self.cells = cells
     self.tileRows = tileRows

@@ -112,6 +112,11 @@ extension FusedTile {
   /// What large values are multiplied by so that their sums, before the division, stay finite.
   private static let shrinking: Float = 0x1p-64
 
+  /// The scalars of memory that a tile takes beside its own when some sums are not finite.
+  static func repairScalars(_ tiling: FusedTiling) -> Int {
+    tiling.valueBlockScalars + (tiling.maximumRows + 1) * tiling.paddedValueWidth
+  }
+
   /// Sums where some are not finite. A value behind a mask may be NaN or infinite, and a product spreads it over rows that
   /// do not see it: so the same sums over zeros in their place, which changes no other row, and then each such value
   /// added to the rows that see it. What overflows even so is summed once more over smaller values.
