@@ -114,7 +114,9 @@ struct AttentionInputTests {
     }
   }
 
-  @Test("Sequences without keys are no error, even all of them", arguments: [[0, 3], [3, 0], [0, 0]])
+  @Test(
+    "Sequences without keys are no error, even all of them", .exclusiveThreadCount,
+    arguments: [[0, 3], [3, 0], [0, 0]])
   func emptySequences(lengths: [Int64]) throws {
     try withInput(lengths: lengths) { path in
       let input = try AttentionInput(file: path)

@@ -1,10 +1,11 @@
 import Attention
 import AttentionBenchmarks
+import AttentionTestSupport
 import Foundation
 import Testing
 
 /// The subject `decode`: its cases, its memory, its caches.
-@Suite("Subject decode")
+@Suite("Subject decode", .exclusiveThreadCount)
 struct DecodeTests {
   private func cases(
     depths: String = "8", batches: String = "1", heads: String = "h2d4", memory: Int = 1 << 40, count: Int = 1_000,

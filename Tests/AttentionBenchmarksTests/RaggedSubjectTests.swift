@@ -1,10 +1,11 @@
 import Attention
 import AttentionBenchmarks
+import AttentionTestSupport
 import Foundation
 import Testing
 
 /// The subject `ragged`: its lengths, its uniform twins, its checks.
-@Suite("Subject ragged")
+@Suite("Subject ragged", .exclusiveThreadCount)
 struct RaggedSubjectTests {
   @Test(
     "Lengths print as they are read back",

@@ -1,9 +1,10 @@
 import Attention
 import AttentionBenchmarks
+import AttentionTestSupport
 import Testing
 
 /// What a row says of its results: that they repeat, and how far they are from float64.
-@Suite("Verification")
+@Suite("Verification", .exclusiveThreadCount)
 struct VerificationTests {
   private static let quiet = Float(bitPattern: 0x7FC0_0000)
 

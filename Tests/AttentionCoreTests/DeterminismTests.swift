@@ -5,7 +5,7 @@ import Testing
 /// Equal bits whatever the thread count and whoever else is calling.
 ///
 /// The thread count belongs to the process, and other suites run beside this one: that must not matter either.
-@Suite(.serialized) struct DeterminismTests {
+@Suite(.serialized, .exclusiveThreadCount) struct DeterminismTests {
   static let cases: [AttentionCase] = [
     AttentionCase(name: "one long head", batch: 1, heads: 1, keyValueHeads: 1, queries: 900, keys: 900, keyWidth: 64),
     AttentionCase(
@@ -20,8 +20,6 @@ import Testing
 
   @Test(arguments: cases, paths)
   func threadCountChangesNoBit(_ testCase: AttentionCase, _ path: AttentionPath) {
-    let before = Engine.threadCount.count
-    defer { Engine.setThreadCount(before) }
     let (query, key, value) = testCase.operands
     func attend() -> AttentionResult {
       scaledDotProductAttention(

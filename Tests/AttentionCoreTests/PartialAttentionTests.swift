@@ -55,10 +55,8 @@ import Testing
       mask: .causal(.end), options: .init(scale: 0.1, softcap: 20)),
   ]
 
-  @Test(arguments: shapes)
+  @Test(.exclusiveThreadCount, arguments: shapes)
   func threadsChangeNoBit(_ testCase: AttentionCase) {
-    let before = Engine.threadCount.count
-    defer { Engine.setThreadCount(before) }
     let grain = PartialAttention.grain(keyWidth: testCase.keyWidth, valueWidth: testCase.valueWidth)
     let cuts = Array(stride(from: grain, to: testCase.keys, by: grain))
     Engine.setThreadCount(1)

@@ -2,7 +2,7 @@ import Attention
 import AttentionTestSupport
 import Testing
 
-@Suite struct PlanTests {
+@Suite(.exclusiveThreadCount) struct PlanTests {
   private static func plan(_ mask: AttentionMask, length: Int = 512, path: AttentionPath = .blas) -> AttentionPlan {
     let shape = [2, 3, length, 64]
     return AttentionPlan(

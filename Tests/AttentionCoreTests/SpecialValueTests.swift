@@ -42,6 +42,26 @@ import Testing
     }
   }
 
+  /// So many queries that their work is shared out, and not one key to share.
+  @Test(arguments: paths.map(\.rawValue), [2, 8])
+  func manyQueriesWithoutKeys(_ name: String, threads: Int) async {
+    await #expect(processExitsWith: .success) { [name, threads] in
+      Engine.setThreadCount(threads)
+      let path = try #require(AttentionPath(rawValue: name))
+      let query = Tensor(repeating: 1, shape: [1, 1, 8192, 64])
+      for (keys, mask) in [(0, AttentionMask.none), (0, .causal(.end)), (100, .keyLengths([0]))] {
+        let key = Tensor(repeating: 1, shape: [1, 1, keys, 64])
+        let result = scaledDotProductAttention(
+          query: query, key: key, value: key, mask: mask, options: .init(path: path), returning: .logSumExp)
+        #expect(result.output.scalars.allSatisfy { $0 == 0 })
+        #expect(result.logSumExp!.scalars.allSatisfy { $0 == -.infinity })
+      }
+      let nothing = Tensor(zeros: [1, 1, 0, 64])
+      let slice = partialAttention(query: query, key: nothing, value: nothing, positions: 0..<0, keyCount: 100)
+      #expect(slice.finished().output.scalars.allSatisfy { $0 == 0 })
+    }
+  }
+
   @Test(arguments: paths)
   func visibleScoresOfMinusInfinity(_ path: AttentionPath) {
     // −∞ in one key gives it a weight of 0; in all keys, 0/0.

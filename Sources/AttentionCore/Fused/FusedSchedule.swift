@@ -104,7 +104,8 @@ struct FusedSchedule: Sendable {
       let span = FusedSchedule.tileKeys(mask, sequence: unit.sequence, queries: unit.tileRows / shape.group + 1)
       let slots = tiles == 1 ? 1 : min(tiling.blocks(of: keys).count, tiling.blocks(keys: span) + 1)
       if !isPacked { unit.packing = .own(slots: slots) }
-      guard unit.work > largest else {
+      // Without a key there is nothing to share out, and no panel to point at.
+      guard unit.work > largest, !keys.isEmpty else {
         wave.tasks.append(Task(unit: unit, rows: 0..<unit.rowCount, part: nil, work: unit.work))
         continue
       }

@@ -71,8 +71,12 @@ extension FusedTile {
     guard let logSumExp = problem.logSumExp else { return }
     for (index, place) in keys.places.enumerated() {
       let (reference, sum) = (sums.references[index], sums.sums[index])
-      logSumExp.row(sequence: sequence, head: place.head, row: place.query).pointee =
-        state(index, reference: reference) == .finite ? Float(Double(reference) + log(Double(sum))) : maximum(index)
+      let target = logSumExp.row(sequence: sequence, head: place.head, row: place.query)
+      switch state(index, reference: reference) {
+      case .finite: target.pointee = Float(Double(reference) + log(Double(sum)))
+      case .empty: target.pointee = -.infinity
+      case .undefined: target.pointee = maximum(index)
+      }
     }
   }
 
