@@ -53,7 +53,7 @@ struct DecodeTests {
       return (found.cases.count, found.dropped.count)
     }
     #expect(try large(8 << 30, dropping: false) == (4, 0))
-    #expect(try large(3 << 30, dropping: true) == (3, 1))
+    #expect(try large(7 << 29, dropping: true) == (3, 1))
     #expect(try large(0, dropping: true) == (0, 4))
     #expect(throws: BenchmarkCaseError.tooLargeTogether(cases: 4, limit: 4 << 30)) {
       try large(4 << 30, dropping: false)

@@ -95,6 +95,9 @@ import Testing
     var everything = tokens.cache()
     tokens.append(0..<count, to: &everything)
     if window + chunk <= 140 { #expect(most < everything.byteCount) }
+    // Whole slabs: what the window shows, the chunk, and a slab that is nearly left behind.
+    let page = everything.byteCount / (count / cache.blockKeys + 1)
+    #expect(most <= page * ((window + chunk) * 5 / 4 / cache.blockKeys + 3) * 5 / 4)
   }
 
   @Test func aForkSharesPagesUntilItWrites() {
@@ -115,6 +118,77 @@ import Testing
     #expect(cache.rows(ofSequence: 1).key.rows(150..<170) == tail.key.rows(150..<170))
     cache.removeSequence(0)
     #expect(cache.lengths == [170])
+  }
+
+  /// Memory is taken for several blocks at a time, and for no more than what a sequence holds again.
+  @Test(arguments: [1, 100, 2100])
+  func memoryGrowsWithTheTokens(_ chunk: Int) {
+    let count = 4200
+    let tokens = Tokens(count)
+    var cache = tokens.cache()
+    tokens.append(0..<1, to: &cache)
+    let page = cache.byteCount
+    let keys = cache.blockKeys
+    var length = 1
+    while length < count {
+      let next = min(count, length + chunk)
+      tokens.append(length..<next, to: &cache)
+      length = next
+      let blocks = (length + keys - 1) / keys
+      // Storage is rounded up to a size class, by a quarter at the most.
+      #expect(cache.byteCount >= blocks * page * 3 / 4)
+      #expect(cache.byteCount <= page * (blocks + min(blocks, 8)) * 5 / 4, "\(length) tokens")
+    }
+    let rows = cache.rows(ofSequence: 0)
+    #expect(rows.key == tokens.key && rows.value == tokens.value)
+    cache.select(sequences: [])
+    #expect(cache.byteCount == 0)
+  }
+
+  /// Guesses that are taken back, over the end of a block and of a slab, use the same places again.
+  @Test func whatIsTakenBackIsUsedAgain() {
+    let tokens = Tokens(2600)
+    var cache = tokens.cache()
+    let keys = cache.blockKeys
+    for end in [keys, 2 * keys, 4 * keys, 8 * keys] {
+      tokens.append(cache.lengths[0]..<end - 2, to: &cache)
+      tokens.append(end - 2..<end + 3, to: &cache)
+      let bytes = cache.byteCount
+      for _ in 0..<20 {
+        cache.truncate(sequence: 0, toLength: end - 2)
+        tokens.append(end - 2..<end + 3, to: &cache)
+        #expect(cache.byteCount == bytes)
+      }
+    }
+    let length = cache.lengths[0]
+    #expect(cache.rows(ofSequence: 0).key == tokens.key.rows(0..<length))
+    expectRows(tokens.attend(length - 1..<length, over: cache), tokens.whole().rows(length - 1..<length), "after all")
+  }
+
+  /// Three beams of one prompt; the best goes on twice.
+  @Test func beamsAreSelected() {
+    let texts = (0..<3).map { Tokens(300, seed: UInt64($0)) }
+    var cache = texts[0].cache()
+    texts[0].append(0..<250, to: &cache)
+    for _ in 1..<3 { cache.appendSequence(forking: 0) }
+    func append(_ range: Range<Int>, _ order: [Int]) {
+      func joined(_ part: KeyPath<Tokens, Tensor>) -> Tensor {
+        let rows = order.map { texts[$0][keyPath: part].rows(range) }
+        return Tensor(rows.flatMap { Array($0.scalars) }, shape: [3 * range.count, rows[0].shape[1]])
+      }
+      let layout = SequenceLayout(lengths: [range.count, range.count, range.count])
+      cache.append(key: joined(\.key), value: joined(\.value), layout: layout)
+    }
+    append(250..<270, [0, 1, 2])
+    cache.select(sequences: [2, 0, 2])
+    #expect(cache.lengths == [270, 270, 270])
+    append(270..<290, [1, 2, 0])
+    for (sequence, parts) in [(2, 1), (0, 2), (2, 0)].enumerated() {
+      let rows = cache.rows(ofSequence: sequence)
+      #expect(rows.key.rows(0..<250) == texts[0].key.rows(0..<250))
+      #expect(rows.key.rows(250..<270) == texts[parts.0].key.rows(250..<270))
+      #expect(rows.value.rows(270..<290) == texts[parts.1].value.rows(270..<290))
+    }
   }
 
   @Test func truncationForgetsWhatFollows() {

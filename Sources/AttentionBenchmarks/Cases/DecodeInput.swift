@@ -81,8 +81,9 @@ public struct DecodeInput: Sendable {
   /// - Precondition: the case was made, so that its sizes multiply to no more than `Int` holds.
   static func memoryEstimate(_ sizes: BenchmarkCase) -> (caches: Double, checking: Double) {
     let scalars = Double(sizes.keyValueHeads) * Double(sizes.keyWidth + ProductTiles.padded(sizes.valueWidth))
-    // Whole blocks of keys in size classes of storage; beside a window, what is appended at a time.
-    let depth = min(Double(sizes.keyLength), Double(sizes.window ?? .max) + Double(period(sizes))) + 256
+    // Up to eight blocks of keys at a time, in size classes of storage; beside a window, what is appended at a time.
+    let held = min(Double(sizes.keyLength), Double(sizes.window ?? .max) + Double(period(sizes)))
+    let depth = held + min(held, 8 * 256) + 256
     return (
       Double(copies(sizes)) * Double(sizes.batch) * 1.25 * 4 * depth * scalars,
       4 * scalars * Double(2 * sizes.keyLength + 3 * sizes.batch * period(sizes))

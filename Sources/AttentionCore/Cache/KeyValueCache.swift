@@ -54,6 +54,9 @@ public struct KeyValueCache: Sendable {
     sequences = [Sequence](repeating: Sequence(), count: sequenceCount)
   }
 
+  /// The positions of a block.
+  package var blockKeys: Int { tiling.blockKeys }
+
   /// The number of sequences.
   public var sequenceCount: Int { sequences.count }
 
@@ -65,11 +68,21 @@ public struct KeyValueCache: Sendable {
     sequences[sequence].firstKept..<sequences[sequence].length
   }
 
-  /// The bytes of the pages of all sequences; a page that sequences share is counted once.
+  /// The bytes that are held for the keys and values of all sequences; what sequences share is counted once.
+  ///
+  /// Memory is taken for up to eight blocks at a time (less with a window, and while a sequence is short), and given back
+  /// when all of them are forgotten.
   public var byteCount: Int {
-    var seen: Set<ObjectIdentifier> = []
-    for sequence in sequences { for page in sequence.pages { seen.insert(ObjectIdentifier(page)) } }
-    return seen.count * KeyValuePage.scalars(tiling, heads: keyValueHeads) * MemoryLayout<Float>.stride
+    var slabs: [ObjectIdentifier: Int] = [:]
+    for sequence in sequences {
+      for page in sequence.pages { slabs[ObjectIdentifier(page.slab)] = page.slab.byteCount }
+    }
+    return slabs.values.reduce(0, +)
+  }
+
+  /// Pages of a new slab: a quarter of a window at the most, which frees whole slabs.
+  private var maximumSlabPages: Int {
+    min(KeyValueSlab.maximumPages, window.map { max(1, $0 / (4 * tiling.blockKeys)) } ?? .max)
   }
 
   // MARK: Growing
@@ -93,8 +106,9 @@ public struct KeyValueCache: Sendable {
     for sequence in 0..<sequenceCount where layout.lengths[sequence] > 0 {
       let tokens = layout.range(of: sequence)
       if let window { sequences[sequence].evict(window: window, tiling) }
-      writes += sequences[sequence].extend(by: tokens.count, tiling, heads: keyValueHeads).map {
-        page, positions, first in
+      writes += sequences[sequence].extend(
+        by: tokens.count, tiling, heads: keyValueHeads, maximumSlabPages: maximumSlabPages
+      ).map { page, positions, first in
         PageWrite(page: page, positions: positions, token: tokens.lowerBound + first)
       }
     }
@@ -140,6 +154,16 @@ public struct KeyValueCache: Sendable {
     return sequenceCount - 1
   }
 
+  /// Keeps these sequences, in this order: what a step of beam search goes on with. One that is named several times shares
+  /// its pages with its copies until they are written to. O(pages).
+  ///
+  /// - Precondition: every sequence exists.
+  public mutating func select(sequences numbers: [Int]) {
+    require(
+      numbers.allSatisfy(sequences.indices.contains), "KeyValueCache: of \(sequenceCount) sequences, no \(numbers)")
+    sequences = numbers.map { sequences[$0] }
+  }
+
   /// Removes a sequence; later ones move up.
   public mutating func removeSequence(_ sequence: Int) { sequences.remove(at: sequence) }
 
@@ -179,7 +203,7 @@ public struct KeyValueCache: Sendable {
 extension KeyValueCache.Sequence {
   /// Makes room for tokens. Returns which positions of which pages they take, and the first token of each.
   mutating func extend(
-    by count: Int, _ tiling: FusedTiling, heads: Int
+    by count: Int, _ tiling: FusedTiling, heads: Int, maximumSlabPages: Int
   ) -> [(page: KeyValuePage, positions: Range<Int>, first: Int)] {
     var writes: [(KeyValuePage, Range<Int>, Int)] = []
     var done = 0
@@ -187,9 +211,12 @@ extension KeyValueCache.Sequence {
       let (block, offset) = (length + done).quotientAndRemainder(dividingBy: tiling.blockKeys)
       let index = block - firstBlock
       if index == pages.count {
-        pages.append(KeyValuePage(tiling, heads: heads))
+        // What a sequence holds doubles at the most.
+        let needed = (offset + count - done + tiling.blockKeys - 1) / tiling.blockKeys
+        let slabPages = min(maximumSlabPages, max(needed, pages.count))
+        pages.append(KeyValuePage(tiling, heads: heads, after: pages.last, slabPages: slabPages))
       } else if !isKnownUniquelyReferenced(&pages[index]) {
-        pages[index] = KeyValuePage(copying: pages[index], keys: offset)
+        pages[index] = KeyValuePage(copying: pages[index])
       }
       let taken = min(count - done, tiling.blockKeys - offset)
       writes.append((pages[index], offset..<offset + taken, done))

@@ -1,45 +1,52 @@
 import AttentionTensors
 import CAttentionKernels
 
-/// One block of keys and values of all kv heads: for each head the keys transposed, `[dk, blockKeys]`, then for each head
+/// One block of keys and values of all kv heads: for each head the keys transposed, `[dk, blockKeys]`, and behind them
 /// the values, `[blockKeys, padded dv]`, both in panels.
 ///
 /// Pages are shared between caches that were forked, and written only while they have one owner.
 final class KeyValuePage: @unchecked Sendable {
   // @unchecked: written by its only owner, read otherwise.
 
-  private let storage: TensorStorage
+  let slab: KeyValueSlab
+  private let place: Int
   let tiling: FusedTiling
   let heads: Int
 
-  var base: UnsafeMutablePointer<Float> { storage.base }
-
-  static func scalars(_ tiling: FusedTiling, heads: Int) -> Int {
-    heads * (tiling.panelScalars + tiling.valueBlockScalars)
-  }
-
-  init(_ tiling: FusedTiling, heads: Int) {
+  /// An empty page behind a sequence's last one, which it may have room beside.
+  ///
+  /// - Parameter slabPages: the pages of a new slab, if one is needed.
+  init(_ tiling: FusedTiling, heads: Int, after last: KeyValuePage?, slabPages: Int) {
     self.tiling = tiling
     self.heads = heads
-    storage = TensorStorage(minimumCapacity: KeyValuePage.scalars(tiling, heads: heads))
+    (slab, place) = KeyValuePage.room(tiling, heads: heads, after: last, slabPages: slabPages)
     // Columns without a key go through products, and behind the mask.
-    base.update(repeating: 0, count: heads * tiling.panelScalars)
+    for head in 0..<heads { panel(head).update(repeating: 0, count: tiling.panelScalars) }
   }
 
-  /// A copy of the first `keys` keys of another page.
-  init(copying page: KeyValuePage, keys: Int) {
+  /// A copy of a page that is shared.
+  init(copying page: KeyValuePage) {
     tiling = page.tiling
     heads = page.heads
-    let count = KeyValuePage.scalars(tiling, heads: heads)
-    storage = TensorStorage(minimumCapacity: count)
-    base.update(from: page.base, count: count)
+    (slab, place) = KeyValuePage.room(tiling, heads: heads, after: page, slabPages: 1)
+    for head in 0..<heads {
+      panel(head).update(from: page.panel(head), count: KeyValueSlab.blockScalars(tiling))
+    }
   }
 
-  func panel(_ head: Int) -> UnsafeMutablePointer<Float> { base + head * tiling.panelScalars }
+  deinit { slab.giveBack(place) }
 
-  func values(_ head: Int) -> UnsafeMutablePointer<Float> {
-    base + heads * tiling.panelScalars + head * tiling.valueBlockScalars
+  private static func room(
+    _ tiling: FusedTiling, heads: Int, after last: KeyValuePage?, slabPages: Int
+  ) -> (KeyValueSlab, Int) {
+    if let slab = last?.slab, let place = slab.take() { return (slab, place) }
+    let slab = KeyValueSlab(tiling, heads: heads, pageCount: slabPages)
+    return (slab, slab.take()!)
   }
+
+  func panel(_ head: Int) -> UnsafeMutablePointer<Float> { slab.block(tiling, head: head, place: place) }
+
+  func values(_ head: Int) -> UnsafeMutablePointer<Float> { panel(head) + tiling.panelScalars }
 
   /// Writes keys and values at some of the page's positions.
   ///
