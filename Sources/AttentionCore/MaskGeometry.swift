@@ -172,7 +172,7 @@ struct MaskGeometry: @unchecked Sendable {
     kernels: UnsafePointer<attention_kernels>
   ) {
     if linearBiases.count + biases.count > 1 {
-      addSum(to: scores, sequence: sequence, head: head, query: query, keys: keys)
+      addSum(to: scores, sequence: sequence, head: head, query: query, keys: keys, kernels: kernels)
     } else if let bias = linearBiases.first {
       let distance = keys.lowerBound - query - offset(bias.alignment, sequence: sequence)
       kernels.pointee.add_distance_bias(scores, bias.slopes[head], Int32(distance), keys.count)
@@ -200,15 +200,20 @@ struct MaskGeometry: @unchecked Sendable {
 
   /// Several biases: their sum is added at once, since large ones may cancel.
   private func addSum(
-    to scores: UnsafeMutablePointer<Float>, sequence: Int, head: Int, query: Int, keys: Range<Int>
+    to scores: UnsafeMutablePointer<Float>, sequence: Int, head: Int, query: Int, keys: Range<Int>,
+    kernels: UnsafePointer<attention_kernels>
   ) {
-    for key in keys {
-      // An infinity of one bias must not revive what another one masks.
-      let isMasked = biases.contains { $0.cell(sequence: sequence, head: head, query: query, key: key) == -.infinity }
-      scores[key - keys.lowerBound] =
-        isMasked
-        ? -.infinity
-        : scores[key - keys.lowerBound] + bias(sequence: sequence, head: head, query: query, key: key)
+    withUnsafeTemporaryAllocation(of: attention_bias.self, capacity: linearBiases.count + biases.count) { summands in
+      for (index, bias) in linearBiases.enumerated() {
+        let distance = keys.lowerBound - query - offset(bias.alignment, sequence: sequence)
+        summands[index] = attention_bias(values: nil, stride: 0, slope: bias.slopes[head], first: Int32(distance))
+      }
+      for (index, bias) in biases.enumerated() {
+        let row = bias.row(sequence: sequence, head: head, query: query)
+        summands[linearBiases.count + index] = attention_bias(
+          values: row + keys.lowerBound * bias.keyStride, stride: bias.keyStride, slope: 0, first: 0)
+      }
+      kernels.pointee.add_bias_sum(scores, summands.baseAddress!, summands.count, keys.count)
     }
   }
 
@@ -225,6 +230,25 @@ struct MaskGeometry: @unchecked Sendable {
     allowed.allSatisfy { $0.cell(sequence: sequence, head: head, query: query, key: key) != 0 }
       && biases.allSatisfy { $0.cell(sequence: sequence, head: head, query: query, key: key) != -.infinity }
       && documents.allSatisfy { $0.allows(sequence: sequence, query: query, key: key) }
+  }
+
+  /// Whether no key inside the query's interval is allowed. O(keys).
+  func seesNothing(
+    sequence: Int, head: Int, query: Int, keys: Range<Int>, kernels: UnsafePointer<attention_kernels>
+  ) -> Bool {
+    if keys.isEmpty { return true }
+    let cells = allowed.filter { $0.keyStride != 0 }
+    let hasOneMask = cells.count + biases.count == 1 && documents.allSatisfy(\.isContiguous)
+    if hasOneMask, let cells = cells.first {
+      let row = cells.row(sequence: sequence, head: head, query: query)
+      return kernels.pointee.classify_bytes(row + keys.lowerBound, keys.count) & 1 == 0
+    }
+    if hasOneMask, let bias = biases.first, bias.keyStride != 0 {
+      let row = bias.row(sequence: sequence, head: head, query: query)
+      return kernels.pointee.max(row + keys.lowerBound, keys.count) == -.infinity
+    }
+    return intervalsSuffice
+      ? false : !keys.contains { cellAllows(sequence: sequence, head: head, query: query, key: $0) }
   }
 
   /// The sum of all biases at one cell.

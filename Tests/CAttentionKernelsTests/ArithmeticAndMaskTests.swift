@@ -87,4 +87,38 @@ import Testing
       #expect(scores == (0..<Self.count).map { 7 - 2 * Float(abs(Int(first) + $0)) }, "first \(first)")
     }
   }
+
+  /// Every length and both strides; large biases that cancel, sums beyond the largest float, NaN and both infinities.
+  @Test(arguments: KernelSet.available)
+  func addBiasSumIsTheSumInFloat64(set: KernelSet) {
+    let largest = Float.greatestFiniteMagnitude
+    let special: [Float] = [largest, -largest, -.infinity, .infinity, .nan, 0x1p127, -0.0, .leastNonzeroMagnitude]
+    for count in [1, 2, 15, 16, 17, 63, 64, 65, 67, 130] {
+      for stride in [0, 1] {
+        let first = (0..<count).map { $0 % 3 == 0 ? special[$0 / 3 % special.count] : Float($0) * 1e30 - 3e31 }
+        let second = (0..<count).map { $0 % 5 == 0 ? special[$0 / 5 % special.count] : -Float($0) * 1e30 + 3e31 + 0.25 }
+        let before = (0..<count).map { Float($0) - 7.5 }
+        var scores = before
+        first.withUnsafeBufferPointer { first in
+          second.withUnsafeBufferPointer { second in
+            let biases = [
+              attention_bias(values: nil, stride: 0, slope: 0.3, first: -20),
+              attention_bias(values: first.baseAddress!, stride: 1, slope: 0, first: 0),
+              attention_bias(values: second.baseAddress!, stride: stride, slope: 0, first: 0),
+            ]
+            set.kernels.add_bias_sum(&scores, biases, biases.count, count)
+          }
+        }
+        for index in 0..<count {
+          let (left, right) = (first[index], second[index * stride])
+          let sum = -Double(Float(0.3)) * Double(abs(index - 20)) + Double(left) + Double(right)
+          let bias = sum.isFinite ? Float(min(max(sum, -Double(largest)), Double(largest))) : Float(sum)
+          let expected = left == -.infinity || right == -.infinity ? -.infinity : before[index] + bias
+          #expect(
+            scores[index].bitPattern == expected.bitPattern || scores[index].isNaN && expected.isNaN,
+            "\(index) of \(count): \(scores[index]), not \(expected)")
+        }
+      }
+    }
+  }
 }

@@ -69,13 +69,14 @@ extension FusedTile {
 
   private func writeLogSumExp(_ sums: RowSums) {
     guard let logSumExp = problem.logSumExp else { return }
+    var maxima: [Float]?
     for (index, place) in keys.places.enumerated() {
       let (reference, sum) = (sums.references[index], sums.sums[index])
       let target = logSumExp.row(sequence: sequence, head: place.head, row: place.query)
       switch state(index, reference: reference) {
       case .finite: target.pointee = Float(Double(reference) + log(Double(sum)))
       case .empty: target.pointee = -.infinity
-      case .undefined: target.pointee = maximum(index)
+      case .undefined: target.pointee = maximum(index, of: &maxima)
       }
     }
   }
@@ -92,19 +93,25 @@ extension FusedTile {
 
   func seesNothing(_ index: Int) -> Bool {
     let place = place(rows.lowerBound + index)
-    return (lower[index]..<max(lower[index], upper[index])).allSatisfy {
-      !masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: $0)
-    }
+    return masks.geometry.seesNothing(
+      sequence: sequence, head: place.head, query: place.query,
+      keys: lower[index]..<max(lower[index], upper[index]), kernels: kernels)
   }
 
   /// The largest score of a row that has no finite one, or a NaN if it holds one.
-  func maximum(_ index: Int) -> Float {
-    var maximum = -Float.infinity
+  ///
+  /// - Parameter maxima: those of all rows, once they were looked for.
+  func maximum(_ index: Int, of maxima: inout [Float]?) -> Float {
+    if let maxima { return maxima[index] }
+    var found = [Float](repeating: -.infinity, count: rows.count)
     forEachScoreBlock { _, columns in
-      let largest = kernels.pointee.max(scores + index * scoreStride, columns.count)
-      if !(largest <= maximum) && !maximum.isNaN { maximum = largest }
+      for row in found.indices where !found[row].isNaN {
+        let largest = kernels.pointee.max(scores + row * scoreStride, columns.count)
+        if !(largest <= found[row]) { found[row] = largest }
+      }
     }
-    return maximum
+    maxima = found
+    return found[index]
   }
 
   private func isFinite(_ sums: RowSums) -> Bool {
@@ -132,12 +139,16 @@ extension FusedTile {
     let values = shrunken + rows.count * width
     var sums = accumulate(segments: visibleSegments, cleaned: (memory.base, 1))
     factors.update(repeating: 1, count: rows.count)
-    if !isFinite(sums) {
+    func overflows(_ index: Int) -> Bool {
+      // Where the sum of the weights is NaN, so is the row, whatever its values.
+      !sums.sums[index].isNaN && !kernels.pointee.all_finite(sums.output + index * width, width)
+    }
+    if (0..<rows.count).contains(where: overflows) {
       sums = accumulate(segments: visibleSegments, cleaned: (memory.base, Self.shrinking))
       shrunken.update(from: sums.output, count: rows.count * width)
       sums = accumulate(segments: visibleSegments, cleaned: (memory.base, 1))
       factors.update(repeating: 1, count: rows.count)
-      for index in 0..<rows.count where !kernels.pointee.all_finite(sums.output + index * width, width) {
+      for index in 0..<rows.count where overflows(index) {
         (sums.output + index * width).update(from: shrunken + index * width, count: width)
         factors[index] = 1 / Self.shrinking
       }
@@ -147,16 +158,15 @@ extension FusedTile {
       for key in (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count) {
         blocks.copyValues(key, into: values)
         guard !kernels.pointee.all_finite(values, tiling.valueWidth) else { continue }
+        // The others are in the sums.
+        for column in 0..<tiling.valueWidth where values[column].isFinite { values[column] = 0 }
         for (index, row) in rows.enumerated() where lower[index] <= key && key < upper[index] {
           let place = place(row)
           guard
             masks.geometry.cellAllows(sequence: sequence, head: place.head, query: place.query, key: key)
           else { continue }
           let weight = scores[index * scoreStride + key - start - columns.lowerBound]
-          let output = sums.output + index * tiling.paddedValueWidth
-          for column in 0..<tiling.valueWidth where !values[column].isFinite {
-            output[column] += weight * values[column]
-          }
+          kernels.pointee.axpy(weight, values, sums.output + index * tiling.paddedValueWidth, tiling.valueWidth)
         }
       }
     }

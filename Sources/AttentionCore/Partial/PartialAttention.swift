@@ -161,6 +161,7 @@ extension RowSums {
 extension FusedTile {
   /// Writes the sums of the rows at hand as they are.
   func write(_ sums: RowSums, to partial: (maximum: AttentionProblem.Output, sum: AttentionProblem.Output)) {
+    var maxima: [Float]?
     for (index, row) in rows.enumerated() {
       let place = place(row)
       let (reference, sum) = (sums.references[index], sums.sums[index])
@@ -173,7 +174,7 @@ extension FusedTile {
       }
       // A sum of NaN comes of a score that is NaN or +∞; the reference does not tell which.
       partial.maximum.row(sequence: sequence, head: place.head, row: place.query).pointee =
-        sum.isNaN ? maximum(index) : reference
+        sum.isNaN ? maximum(index, of: &maxima) : reference
       partial.sum.row(sequence: sequence, head: place.head, row: place.query).pointee = sum
     }
   }

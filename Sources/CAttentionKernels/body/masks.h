@@ -52,6 +52,43 @@ static void add_distance_bias_(float *scores, float slope, int32_t first, size_t
 #undef STEP
 }
 
+static void add_bias_sum_(
+    float *scores, const attention_bias *biases, size_t count, size_t n) {
+  enum { CHUNK = 64 };
+  double sums[CHUNK], largest = 0x1.fffffep127;
+  // Plain loops: the compiler widens and vectorises them, and products of two floats are exact in float64.
+  for (size_t start = 0; start < n; start += CHUNK) {
+    size_t length = n - start < CHUNK ? n - start : CHUNK;
+    uint32_t masked[CHUNK];
+    for (size_t i = 0; i < CHUNK; i++) sums[i] = 0, masked[i] = 0;
+    for (size_t j = 0; j < count; j++) {
+      attention_bias bias = biases[j];
+      if (!bias.values) {
+        for (size_t i = 0; i < length; i++) {
+          sums[i] -= (double)bias.slope * __builtin_fabs((double)(int32_t)(bias.first + (int32_t)(start + i)));
+        }
+      } else if (bias.stride == 0) {
+        double value = *bias.values;
+        uint32_t is_masked = value == -__builtin_inf();
+        for (size_t i = 0; i < length; i++) sums[i] += value, masked[i] |= is_masked;
+      } else {
+        const float *values = bias.values + start;
+        for (size_t i = 0; i < length; i++) {
+          sums[i] += (double)values[i];
+          masked[i] |= values[i] == -__builtin_inff();
+        }
+      }
+    }
+    for (size_t i = 0; i < length; i++) {
+      double sum = sums[i], magnitude = __builtin_fabs(sum);
+      // Finite biases have a finite sum: a mask of twice the lowest float is no -inf.
+      double finite = sum > largest ? largest : sum < -largest ? -largest : sum;
+      float bias = (float)(magnitude < __builtin_inf() ? finite : sum);
+      scores[start + i] = masked[i] ? -__builtin_inff() : scores[start + i] + bias;
+    }
+  }
+}
+
 static bool all_finite_(const float *x, size_t n) {
   vm bad = v_none();
 #define STEP(i, count) bad = v_or(bad, v_not_finite(v_get(x + (i), (count))))

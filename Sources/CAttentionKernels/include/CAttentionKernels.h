@@ -18,6 +18,16 @@ typedef enum attention_instruction_set {
   ATTENTION_ISA_AVX512 = 2,   // AVX-512 F, BW, VL, DQ and FMA
 } attention_instruction_set;
 
+/// One of several biases: values to add, or a slope times a distance to take away.
+typedef struct attention_bias {
+  /// One value for each score, or one for all where the stride is 0; NULL for a distance.
+  const float *_Nullable values;
+  size_t stride;
+  float slope;
+  /// The distance of the first score, |first|.
+  int32_t first;
+} attention_bias;
+
 /// One compiled set of kernels.
 typedef struct attention_kernels {
   attention_instruction_set isa;
@@ -64,6 +74,10 @@ typedef struct attention_kernels {
 
   /// scores[i] -= slope * |first + i|, the distance from query to key being first + i. |first| + n <= 2^24.
   void (*_Nonnull add_distance_bias)(float *_Nonnull scores, float slope, int32_t first, size_t n);
+
+  /// scores[i] += the sum of biases, in float64 and in their order, so that large ones may cancel; a sum of finite ones
+  /// is finite. -inf where one of them is -inf: an infinity of another does not revive it. |first| + n <= 2^24.
+  void (*_Nonnull add_bias_sum)(float *_Nonnull scores, const attention_bias *_Nonnull biases, size_t count, size_t n);
 
   /// Whether every element is finite.
   bool (*_Nonnull all_finite)(const float *_Nonnull x, size_t n);
