@@ -7,6 +7,8 @@ import numpy
 
 
 def parse(name):
+    if name.startswith("zipf"):
+        return parse_zipf(name)
     match = re.fullmatch(r"(?:b(\d+))?h(\d+)q(\d+)(?:k(\d+))?d(\d+)((?:-causal|-window\d+|-kv\d+|-v\d+)*)", name)
     if not match:
         raise argparse.ArgumentTypeError(f"{name} is not a case like b1h12q128k128d64-causal-kv4-v64 or …-window256")
@@ -32,6 +34,26 @@ def parse(name):
     return {"name": canonical(case), **case}
 
 
+def parse_zipf(name):
+    """A batch of unequal lengths, which peers pad to the longest and we do not."""
+    match = re.fullmatch(r"zipf(\d+)x(\d+)(h\d+d\d+(?:-causal|-kv\d+|-v\d+)*)", name)
+    if not match or "0" in match.groups()[:2]:
+        raise argparse.ArgumentTypeError(f"{name} is not a case like zipf256x512h12d64-causal-kv4-v64")
+    heads = match[3]
+    split = heads.index("d")
+    # The lengths are part of the case, whatever --seed draws: length n with a probability in proportion to 1/n.
+    weights = 1 / numpy.arange(1, int(match[2]) + 1)
+    lengths = numpy.random.default_rng(1).choice(int(match[2]), size=int(match[1]), p=weights / weights.sum()) + 1
+    longest = int(lengths.max())
+    case = parse(f"b{match[1]}{heads[:split]}q{longest}{heads[split:]}")
+    return {**case, "name": name, "heads": heads, "lengths": [int(length) for length in lengths]}
+
+
+def padding(case):
+    """What would be useful if every sequence were as long as the longest, over what is."""
+    return useful_gflop({**case, "lengths": None}) / useful_gflop(case)
+
+
 def canonical(case):
     """The name under which our command reports the case, and from which it seeds the data."""
     name = "b{B}h{H}q{Lq}k{Lk}d{dk}".format(**case)
@@ -42,11 +64,16 @@ def canonical(case):
 
 def has_plain_causal(case):
     """Whether a peer's causal flag means ours: theirs is aligned to the start, ours to the end."""
-    return case["causal"] and case["window"] is None and case["Lq"] == case["Lk"]
+    return case["causal"] and case["window"] is None and case["Lq"] == case["Lk"] and not case.get("lengths")
 
 
 def allowed(case):
-    """The cells [Lq, Lk] that a query sees, or None when it sees all. The last query stands at the last key."""
+    """The cells [Lq, Lk] that a query sees, or None when it sees all. The last query stands at the last key.
+
+    Of padded sequences the cells [B, 1, Lq or 1, Lk]; the first query stands at the first key."""
+    if case.get("lengths"):
+        is_key = numpy.arange(case["Lk"]) < numpy.array(case["lengths"])[:, None, None, None]
+        return is_key & allowed({**case, "lengths": None}) if case["causal"] else is_key
     if not case["causal"]:
         return None
     own = numpy.arange(case["Lq"])[:, None] + case["Lk"] - case["Lq"]
@@ -56,6 +83,9 @@ def allowed(case):
 
 def useful_gflop(case):
     """The floating-point operations of both products over the visible cells."""
+    if case.get("lengths"):
+        alone = {**case, "lengths": None, "B": 1}
+        return sum(useful_gflop({**alone, "Lq": length, "Lk": length}) for length in case["lengths"])
     own = numpy.arange(case["Lq"]) + case["Lk"] - case["Lq"]
     visible = numpy.minimum(own + 1, case["window"] or case["Lk"]).sum() if case["causal"] else case["Lq"] * case["Lk"]
     return 2e-9 * (case["dk"] + case["dv"]) * case["B"] * case["H"] * int(visible)
@@ -104,6 +134,8 @@ def xoshiro(seed, count, lanes=2048):
 
 def draw(case, seed):
     """Query, key and value as `attention bench` draws them for the case: normal variates by Box and Muller."""
+    if case.get("lengths"):
+        return draw_padded(case, seed)
     mixed = 0xCBF29CE484222325
     for byte in case["name"].encode():
         mixed = (mixed ^ byte) * 0x100000001B3 % (1 << 64)
@@ -120,3 +152,12 @@ def draw(case, seed):
     return [
         normal[start:start + pair].reshape(-1)[:size].reshape(shape)
         for start, pair, size, shape in zip(starts, pairs, sizes, shapes)]
+
+
+def draw_padded(case, seed):
+    """Padded tensors are large, and ours holds no padding: normal variates of numpy's."""
+    generator = numpy.random.default_rng(seed)
+    shapes = [
+        (case["B"], case["H"], case["Lq"], case["dk"]), (case["B"], case["Hkv"], case["Lk"], case["dk"]),
+        (case["B"], case["Hkv"], case["Lk"], case["dv"])]
+    return [generator.standard_normal(shape, dtype=numpy.float32) for shape in shapes]

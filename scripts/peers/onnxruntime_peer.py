@@ -37,8 +37,10 @@ def tokens_first(array):
 def standard(case, query, key, value):
     """ai.onnx 23."""
     arrays, flags = {"q": query, "k": key, "v": value}, {"is_causal": int(cases.has_plain_causal(case))}
-    if case["causal"] and not flags["is_causal"]:
-        arrays["mask"] = cases.allowed(case)
+    scores = (case["Lq"], case["Lk"])  # the operator wants every row of a mask
+    allowed = cases.allowed(case)
+    if allowed is not None and not flags["is_causal"]:
+        arrays["mask"] = numpy.ascontiguousarray(numpy.broadcast_to(allowed, (*allowed.shape[:-2], *scores)))
     return session("Attention", "", arrays, list(arrays), flags, query.shape[:3] + value.shape[3:])
 
 
@@ -54,8 +56,12 @@ def contrib(case, arrays):
     flags, inputs = {"num_heads": case["H"]}, ["q", "k", "v"]
     if cases.has_plain_causal(case):
         flags["unidirectional"] = 1
+    elif case.get("lengths") and not case["causal"]:
+        arrays["is_key"] = cases.allowed(case)[:, 0, 0].astype(numpy.int32)
+        inputs += ["", "is_key"]
     elif case["causal"]:
-        arrays["bias"] = numpy.where(cases.allowed(case), 0, -numpy.inf).astype(numpy.float32)[None, None]
+        arrays["bias"] = numpy.where(cases.allowed(case), 0, -numpy.inf).astype(numpy.float32)
+        arrays["bias"] = arrays["bias"].reshape(-1, 1, *arrays["bias"].shape[-2:])
         inputs += ["", "", "bias"]
     shape = [case["B"], case["Lq"], case["H"] * case["dv"]]
     return session("MultiHeadAttention", "com.microsoft", arrays, inputs, flags, shape, by_tokens=case)
@@ -63,7 +69,7 @@ def contrib(case, arrays):
 
 def group_query(case, query, key, value):
     arrays = {"q": tokens_first(query), "k": tokens_first(key), "v": tokens_first(value)}
-    arrays["last"] = numpy.full(case["B"], case["Lk"] - 1, dtype=numpy.int32)
+    arrays["last"] = numpy.array(case.get("lengths") or [case["Lk"]] * case["B"], dtype=numpy.int32) - 1
     arrays["total"] = numpy.array([case["Lk"]], dtype=numpy.int32)
     flags = {"num_heads": case["H"], "kv_num_heads": case["Hkv"]}
     if case["window"]:

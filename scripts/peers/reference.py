@@ -15,16 +15,18 @@ def start(threads):
 @torch.inference_mode()
 def attention(case, query, key, value):
     query, key, value = (torch.from_numpy(array).double() for array in (query, key, value))
-    allowed = cases.allowed(case)
+    lengths = case.get("lengths")
+    allowed = cases.allowed({**case, "lengths": None})
     allowed = None if allowed is None else torch.from_numpy(allowed)
     group, rows = case["H"] // case["Hkv"], max(1, 2**24 // case["Lk"])
-    output = torch.empty(case["B"], case["H"], case["Lq"], case["dv"], dtype=torch.float64)
+    output = torch.zeros(case["B"], case["H"], case["Lq"], case["dv"], dtype=torch.float64)
     for sequence in range(case["B"]):
+        length = lengths[sequence] if lengths else None
         for head in range(case["H"]):
             for first in range(0, case["Lq"], rows):
-                block = slice(first, first + rows)
-                scores = query[sequence, head, block] @ key[sequence, head // group].T / math.sqrt(case["dk"])
+                block = slice(first, first + rows if length is None else length)
+                scores = query[sequence, head, block] @ key[sequence, head // group, :length].T / math.sqrt(case["dk"])
                 if allowed is not None:
-                    scores.masked_fill_(~allowed[block], -math.inf)
-                output[sequence, head, block] = torch.softmax(scores, dim=-1) @ value[sequence, head // group]
+                    scores.masked_fill_(~allowed[block, :length], -math.inf)
+                output[sequence, head, block] = torch.softmax(scores, dim=-1) @ value[sequence, head // group, :length]
     return output.numpy()

@@ -34,7 +34,7 @@ def fused(case, *arrays):
     flags = {"enable_gqa": case["H"] != case["Hkv"]}
     if cases.has_plain_causal(case):
         flags["is_causal"] = True
-    elif case["causal"]:
+    elif cases.allowed(case) is not None:
         flags["attn_mask"] = torch.from_numpy(cases.allowed(case))
     call, output = calling(lambda: torch.nn.functional.scaled_dot_product_attention(query, key, value, **flags))
     chosen = torch._fused_sdp_choice(
