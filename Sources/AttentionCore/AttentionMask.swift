@@ -136,3 +136,13 @@ public struct AttentionMask: Sendable {
     AttentionMask(conditions: left.conditions + right.conditions)
   }
 }
+
+extension AttentionMask.Condition {
+  /// Whether a call with only the last queries of a sequence would put it in another place.
+  var isAlignedToStart: Bool {
+    switch self {
+    case .band(_, _, .start), .linearBias(_, .start): true
+    default: false
+    }
+  }
+}

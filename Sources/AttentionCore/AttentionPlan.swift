@@ -66,10 +66,28 @@ public struct AttentionPlan: Sendable {
   }
 
   init(_ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool) {
-    let geometry = MaskGeometry(
-      mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged)
-    (path, reason) = AttentionPlan.choose(options.path, shape: shape)
-    let choices = (0..<shape.sequenceCount).map { AttentionPlan.choose(options.path, shape: shape, sequence: $0) }
+    self.init(
+      shape,
+      MaskGeometry(
+        mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: isRagged),
+      options: options)
+  }
+
+  /// - Parameters:
+  ///   - isPacked: whether the keys lie in panels already.
+  ///   - onlyFused: why no other path can take the call, if so.
+  init(
+    _ shape: AttentionShape, _ geometry: MaskGeometry, options: AttentionOptions, isPacked: Bool = false,
+    onlyFused: String? = nil
+  ) {
+    func choose(_ sequence: Int? = nil) -> (path: AttentionPath, reason: String) {
+      let choice = onlyFused.map { (.fused, $0) } ?? AttentionPlan.choose(options.path, shape: shape)
+      if let sequence, shape.queryLengths[sequence] == 0 { return (choice.0, "no query: nothing is computed") }
+      if let sequence, shape.keyLengths[sequence] == 0 { return (choice.0, "no key: its rows are 0") }
+      return choice
+    }
+    (path, reason) = choose()
+    let choices = (0..<shape.sequenceCount).map { choose($0) }
     guard !shape.isEmpty else {
       (usefulOperations, executedOperations, scratchBytes) = (0, 0, geometry.predicateBytes)
       sequences = choices.map { SequencePlan($0) }
@@ -85,7 +103,7 @@ public struct AttentionPlan: Sendable {
       scratchBytes = Engine.threadCount.count * ((shape.keyLengths.max() ?? 0) * 9 + 3 * 64) + geometry.predicateBytes
       sequences = choices.map { SequencePlan($0) }
     case .fused:
-      let cost = FusedCost(shape, geometry)
+      let cost = FusedCost(shape, geometry, isPacked: isPacked)
       executedOperations = operationsPerCell * Double(cost.cells)
       scratchBytes = cost.bytes + geometry.predicateBytes
       sequences = choices.enumerated().map { sequence, choice in
@@ -126,15 +144,5 @@ public struct AttentionPlan: Sendable {
         """
       )
     }
-  }
-
-  /// The same for one sequence.
-  private static func choose(
-    _ path: AttentionPath, shape: AttentionShape, sequence: Int
-  ) -> (path: AttentionPath, reason: String) {
-    let choice = choose(path, shape: shape)
-    if shape.queryLengths[sequence] == 0 { return (choice.path, "no query: nothing is computed") }
-    if shape.keyLengths[sequence] == 0 { return (choice.path, "no key: its rows are 0") }
-    return choice
   }
 }

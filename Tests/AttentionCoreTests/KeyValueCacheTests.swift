@@ -266,6 +266,29 @@ import Testing
       _ = tokens.attend(38..<40, over: cache)
     }
     #expect(message(forgotten).contains("2 queries of sequence 0 see positions from 29 on"))
+    let selected = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      var cache = KeyValueCache(sequenceCount: 2, keyValueHeads: 2, keyWidth: 4, valueWidth: 4)
+      cache.select(sequences: [1, 2])
+    }
+    #expect(message(selected).contains("of 2 sequences, no [1, 2]"))
+  }
+
+  /// Of a mask at the start, the last queries of a sequence would see something else than they did among all.
+  @Test(arguments: [0, 1, 2])
+  func masksAtTheStart(_ kind: Int) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [kind] in
+      let masks: [AttentionMask] = [
+        .causal(.start), .window(left: 3, right: 0), .linearBias(slopes: [1, 1, 1, 1], alignment: .start),
+      ]
+      let mask = masks[kind] & .keyLengths([40])
+      let tokens = Tokens(40)
+      var cache = tokens.cache()
+      tokens.append(0..<40, to: &cache)
+      // Of a whole sequence, the start and the end are the same.
+      _ = tokens.attend(0..<40, over: cache, mask: mask)
+      _ = tokens.attend(39..<40, over: cache, mask: mask)
+    }
+    #expect(message(result).contains("[1] queries at the end of [40] positions"))
   }
 }
 

@@ -67,6 +67,37 @@ import Testing
     }
   }
 
+  @Test func plansOfCachesAndSlices() {
+    let layout = SequenceLayout(lengths: [3, 0])
+    var cache = KeyValueCache(sequenceCount: 2, keyValueHeads: 2, keyWidth: 32, valueWidth: 16)
+    cache.append(
+      key: Tensor(zeros: [300, 64]), value: Tensor(zeros: [300, 32]), layout: SequenceLayout(lengths: [300, 0]))
+    func plan(_ mask: AttentionMask = .causal(.end)) -> AttentionPlan {
+      AttentionPlan(queryShape: [3, 128], layout: layout, cache: cache, heads: 4, mask: mask)
+    }
+    let perCell = 2.0 * (32 + 16) * 4
+    #expect(plan().usefulOperations == perCell * (298 + 299 + 300))
+    #expect(plan(.none).usefulOperations == perCell * 900)
+    #expect(plan().path == .fused && plan().reason.contains("cache"))
+    #expect(plan().sequences.map { $0.reason.contains("no query") } == [false, true])
+    // Nothing is packed: more keys take no more memory, where tensors of them take panels.
+    let alone = plan().scratchBytes
+    cache.append(
+      key: Tensor(zeros: [20000, 64]), value: Tensor(zeros: [20000, 32]), layout: SequenceLayout(lengths: [20000, 0]))
+    #expect(plan().scratchBytes - alone < 20000 * 64 * 4 / 4)
+
+    func slice(_ positions: Range<Int>) -> AttentionPlan {
+      AttentionPlan(
+        queryShape: [1, 4, 100, 32], keyShape: [1, 2, positions.count, 32], valueShape: [1, 2, positions.count, 16],
+        positions: positions, keyCount: 300, mask: .causal(.end))
+    }
+    let whole = AttentionPlan(
+      queryShape: [1, 4, 100, 32], keyShape: [1, 2, 300, 32], valueShape: [1, 2, 300, 16], mask: .causal(.end))
+    #expect(slice(0..<200).usefulOperations == perCell * 100 * 200)
+    #expect(slice(0..<200).usefulOperations + slice(200..<300).usefulOperations == whole.usefulOperations)
+    #expect(slice(0..<0).usefulOperations == 0 && slice(0..<200).reason.contains("partial"))
+  }
+
   /// In a process of its own, where nothing else takes storage: one thread and blocks of one size leave in the cache just
   /// what they took.
   @Test func scratchIsWhatACallTakes() async {
@@ -94,6 +125,24 @@ import Testing
         #expect(TensorStorage.cachedBytes >= plan.scratchBytes / 2)
         #expect(output[0, 0, 0, 0].isNaN == value[0, 0, 0, 0].isNaN)
       }
+      // Over a cache, and over a slice; with values that are copied.
+      let layout = SequenceLayout(lengths: [256])
+      let rows = Tensor(repeating: 1, shape: [256, 80])
+      var cache = KeyValueCache(sequenceCount: 1, keyValueHeads: 2, keyWidth: 40, valueWidth: 24)
+      cache.append(key: rows, value: Tensor(repeating: .nan, shape: [256, 48]), layout: layout)
+      let plan = AttentionPlan(queryShape: rows.shape, layout: layout, cache: cache, heads: 2)
+      TensorStorage.releaseCache()
+      let output = scaledDotProductAttention(query: rows, layout: layout, cache: cache, heads: 2).output
+      #expect(output[0, 0].isNaN)
+      #expect(TensorStorage.cachedBytes <= plan.scratchBytes * 5 / 4)
+      #expect(TensorStorage.cachedBytes >= plan.scratchBytes / 2)
+      let slice = AttentionPlan(
+        queryShape: query.shape, keyShape: query.shape, valueShape: value.shape, positions: 256..<512, keyCount: 600)
+      TensorStorage.releaseCache()
+      let partial = partialAttention(query: query, key: query, value: value, positions: 256..<512, keyCount: 600)
+      #expect(partial.output[0, 0, 0, 0].isNaN)
+      #expect(TensorStorage.cachedBytes <= slice.scratchBytes * 5 / 4)
+      #expect(TensorStorage.cachedBytes >= slice.scratchBytes / 2)
     }
   }
 

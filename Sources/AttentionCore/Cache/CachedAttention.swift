@@ -14,52 +14,111 @@ import AttentionTensors
 ///   - layout: the query's sequences: as many as the cache has; a length may be 0.
 ///   - cache: keys and values, Hkv of which Hq is a multiple.
 ///   - heads: Hq.
-///   - mask: positions of keys count from the first that was ever appended; the cache's window is added to it.
+///   - mask: positions of keys count from the first that was ever appended; the cache's window is added to it. Queries of
+///     predicates, documents and dense masks count from the first of this call, and bands and linear biases are aligned to
+///     the `.end`.
 ///   - options: scale and softcap; the path is the fused one.
 ///   - extras: the log-sum-exp and the weights; scores are not kept.
 /// - Returns: the output `[query tokens, Hq · dv]`, and what `extras` asks for.
 /// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; a cache with a window
-///   still keeps all that the queries see, as it does for the tokens that were appended last.
+///   still keeps all that the queries see, as it does for the tokens that were appended last; nothing in the mask is
+///   aligned to the `.start`, unless the queries are whole sequences.
 public func scaledDotProductAttention(
   query: Tensor, layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask = .causal(.end),
   options: AttentionOptions = .init(), returning extras: AttentionExtras = []
 ) -> RaggedAttentionResult {
-  require(
-    query.shape == [layout.tokenCount, heads * cache.keyWidth] && layout.sequenceCount == cache.sequenceCount
-      && zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 },
-    """
-    attention: query \(query.shape) with lengths \(layout.lengths) and \(heads) heads does not fit a cache of \
-    \(cache.lengths) keys, \(cache.keyValueHeads) kv heads, keys \(cache.keyWidth) wide
-    """)
-  for (sequence, queries) in layout.lengths.enumerated() where queries > 0 {
-    let kept = cache.retainedPositions(ofSequence: sequence)
-    let needed = cache.window.map { max(0, kept.upperBound - queries - $0 + 1) } ?? 0
-    require(
-      kept.lowerBound <= needed,
-      """
-      attention: \(queries) queries of sequence \(sequence) see positions from \(needed) on, of which the cache keeps \
-      \(kept)
-      """)
-  }
-  require(
-    options.path == .automatic || options.path == .fused,
-    "attention: a cache is read by the fused path, not by \(options.path.rawValue)")
+  let call = CachedCall(
+    queryShape: query.shape, layout: layout, cache: cache, heads: heads, mask: mask, options: options)
   require(
     extras.isSubset(of: [.logSumExp, .weights]), "attention: over a cache, only log-sum-exp and weights are returned")
-  let shape = AttentionShape(
-    queryLengths: layout.lengths, keyLengths: cache.lengths, heads: heads, keyValueHeads: cache.keyValueHeads,
-    keyWidth: cache.keyWidth, valueWidth: cache.valueWidth, shapes: "query \(query.shape)")
-  let band = cache.window.map { AttentionMask.window(left: $0 - 1, right: nil, alignment: .end) } ?? .none
+  let shape = call.shape
   var outputs = AttentionOutputs(
     shape: shape, outputShape: [layout.tokenCount, heads * shape.valueWidth],
     logSumExpShape: [layout.tokenCount, heads], extras: extras)
   runAttention(
-    shape, mask: mask & band, options: options, isRagged: true,
+    shape, mask: call.mask, options: options, isRagged: true,
     query: (query, .sideBySide(layout, heads: heads, width: shape.keyWidth)),
-    keys: .cache(
-      cache.table(),
-      firstKeys: (0..<cache.sequenceCount).map { cache.retainedPositions(ofSequence: $0).lowerBound }),
-    outputs: &outputs, outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
+    keys: .cache(cache.table(), firstKeys: call.firstKeys), outputs: &outputs,
+    outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
     logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
   return RaggedAttentionResult(outputs, shape)
+}
+
+/// A call over a cache, checked: what is computed, and what may be planned.
+struct CachedCall {
+  let shape: AttentionShape
+  /// The caller's and the cache's window.
+  let mask: AttentionMask
+  /// The first position of each sequence that is not forgotten.
+  let firstKeys: [Int]
+
+  init(
+    queryShape: [Int], layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask,
+    options: AttentionOptions
+  ) {
+    require(
+      queryShape == [layout.tokenCount, heads * cache.keyWidth] && layout.sequenceCount == cache.sequenceCount
+        && zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 },
+      """
+      attention: query \(queryShape) with lengths \(layout.lengths) and \(heads) heads does not fit a cache of \
+      \(cache.lengths) keys, \(cache.keyValueHeads) kv heads, keys \(cache.keyWidth) wide
+      """)
+    for (sequence, queries) in layout.lengths.enumerated() where queries > 0 {
+      let kept = cache.retainedPositions(ofSequence: sequence)
+      let needed = cache.window.map { max(0, kept.upperBound - queries - $0 + 1) } ?? 0
+      require(
+        kept.lowerBound <= needed,
+        """
+        attention: \(queries) queries of sequence \(sequence) see positions from \(needed) on, of which the cache keeps \
+        \(kept)
+        """)
+    }
+    require(
+      options.path == .automatic || options.path == .fused,
+      "attention: a cache is read by the fused path, not by \(options.path.rawValue)")
+    let lengths = zip(layout.lengths, cache.lengths)
+    require(
+      lengths.allSatisfy { $0 == 0 || $0 == $1 } || !mask.conditions.contains(where: \.isAlignedToStart),
+      """
+      attention: \(layout.lengths) queries at the end of \(cache.lengths) positions, and a mask that is aligned to the \
+      start
+      """)
+    shape = AttentionShape(
+      queryLengths: layout.lengths, keyLengths: cache.lengths, heads: heads, keyValueHeads: cache.keyValueHeads,
+      keyWidth: cache.keyWidth, valueWidth: cache.valueWidth, shapes: "query \(queryShape)")
+    let band = cache.window.map { AttentionMask.window(left: $0 - 1, right: nil, alignment: .end) } ?? .none
+    self.mask = mask & band
+    firstKeys = (0..<cache.sequenceCount).map { cache.retainedPositions(ofSequence: $0).lowerBound }
+  }
+
+  /// The mask, as it is applied.
+  var geometry: MaskGeometry {
+    var geometry = MaskGeometry(
+      mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: true)
+    geometry.firstKeys = firstKeys
+    return geometry
+  }
+}
+
+extension AttentionPlan {
+  /// Plans a call over a cache to which its tokens were appended. O(query tokens · Hq), and with dense masks the cells of
+  /// all sequences.
+  ///
+  /// - Parameters:
+  ///   - queryShape: `[query tokens, Hq · dk]`.
+  ///   - layout: the query's sequences.
+  ///   - cache: the keys and values; only their number counts.
+  ///   - heads: Hq.
+  ///   - mask: as for the call.
+  ///   - options: as for the call.
+  /// - Precondition: as for the call.
+  public init(
+    queryShape: [Int], layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask = .causal(.end),
+    options: AttentionOptions = .init()
+  ) {
+    let call = CachedCall(
+      queryShape: queryShape, layout: layout, cache: cache, heads: heads, mask: mask, options: options)
+    self.init(
+      call.shape, call.geometry, options: options, isPacked: true, onlyFused: "the path that reads a cache's pages")
+  }
 }

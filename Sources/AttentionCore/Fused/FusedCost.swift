@@ -11,11 +11,13 @@ struct FusedCost {
   let blockKeys: Int
 
   /// O(B · Hq · Lq), and one pass over dense masks.
-  init(_ shape: AttentionShape, _ geometry: MaskGeometry) {
+  ///
+  /// - Parameter isPacked: whether the keys lie in panels already.
+  init(_ shape: AttentionShape, _ geometry: MaskGeometry, isPacked: Bool) {
     let tiling = FusedTiling(keyWidth: shape.keyWidth, valueWidth: shape.valueWidth)
     let masks = FusedMasks(geometry, blockKeys: tiling.blockKeys)
     let threads = Engine.threadCount.count
-    let schedule = FusedSchedule(shape, geometry, tiling, threads: threads)
+    let schedule = FusedSchedule(shape, geometry, tiling, threads: threads, isPacked: isPacked)
     var cells = 0
     var scalars = 0
     var tileRows: [Int: Int] = [:]
@@ -26,11 +28,13 @@ struct FusedCost {
         tileRows[task.unit.sequence] = task.unit.tileRows
         cells += FusedCost.cells(task, shape, masks, tiling)
       }
-      let concurrent = min(threads, wave.batches.count)
+      let tile = FusedTile.scalars(tiling) + FusedTile.repairScalars(tiling)
       scalars = max(
         scalars,
         wave.panelScalars + wave.partialScalars
-          + concurrent * (FusedTile.scalars(tiling) + FusedTile.repairScalars(tiling) + own))
+          + max(
+            min(threads, wave.batches.count) * (tile + own),
+            min(threads, wave.merges.count) * (tile + PackedSlots.scalars(tiling, slots: 1))))
     }
     self.cells = cells
     self.tileRows = tileRows

@@ -23,23 +23,11 @@ public func partialAttention(
   query: Tensor, key: Tensor, value: Tensor, positions: Range<Int>? = nil, keyCount: Int? = nil,
   mask: AttentionMask = .none, options: AttentionOptions = .init()
 ) -> PartialAttention {
-  let slice = AttentionShape(query: query.shape, key: key.shape, value: value.shape)
+  let call = PartialCall(
+    queryShape: query.shape, keyShape: key.shape, valueShape: value.shape, positions: positions, keyCount: keyCount,
+    mask: mask, options: options)
+  let (shape, geometry) = (call.shape, call.geometry)
   let (batch, queries, keys) = (query.shape[0], query.shape[2], key.shape[2])
-  let positions = positions ?? 0..<keys
-  let keyCount = keyCount ?? positions.upperBound
-  require(
-    positions.count == keys && positions.lowerBound >= 0 && positions.upperBound <= keyCount,
-    "attention: key \(key.shape) does not hold the keys at \(positions) of \(keyCount)")
-  require(
-    options.path == .automatic || options.path == .fused,
-    "attention: partial results come of the fused path, not of \(options.path.rawValue)")
-  let shape = AttentionShape(
-    queryLengths: slice.queryLengths, keyLengths: [Int](repeating: keyCount, count: batch), heads: slice.heads,
-    keyValueHeads: slice.keyValueHeads, keyWidth: slice.keyWidth, valueWidth: slice.valueWidth)
-  var geometry = MaskGeometry(
-    mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: false)
-  geometry.keepOnly(positions)
-
   let rows = [batch, shape.heads, queries]
   var output = Tensor(uninitialized: rows + [shape.valueWidth]) { _ in }
   var maximum = Tensor(uninitialized: rows) { _ in }
@@ -71,4 +59,57 @@ public func partialAttention(
   // The geometry alone owns the cells of a predicate.
   withExtendedLifetime((query, key, value, geometry)) {}
   return PartialAttention(output: output, maximum: maximum, sum: sum)
+}
+
+/// A call for partial results, checked.
+private struct PartialCall {
+  let shape: AttentionShape
+  /// The mask over the keys at hand.
+  let geometry: MaskGeometry
+
+  init(
+    queryShape: [Int], keyShape: [Int], valueShape: [Int], positions: Range<Int>?, keyCount: Int?, mask: AttentionMask,
+    options: AttentionOptions
+  ) {
+    let slice = AttentionShape(query: queryShape, key: keyShape, value: valueShape)
+    let positions = positions ?? 0..<keyShape[2]
+    let keyCount = keyCount ?? positions.upperBound
+    require(
+      positions.count == keyShape[2] && positions.lowerBound >= 0 && positions.upperBound <= keyCount,
+      "attention: key \(keyShape) does not hold the keys at \(positions) of \(keyCount)")
+    require(
+      options.path == .automatic || options.path == .fused,
+      "attention: partial results come of the fused path, not of \(options.path.rawValue)")
+    shape = AttentionShape(
+      queryLengths: slice.queryLengths, keyLengths: [Int](repeating: keyCount, count: queryShape[0]),
+      heads: slice.heads, keyValueHeads: slice.keyValueHeads, keyWidth: slice.keyWidth, valueWidth: slice.valueWidth)
+    var geometry = MaskGeometry(
+      mask, queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads, isRagged: false)
+    geometry.keepOnly(positions)
+    self.geometry = geometry
+  }
+}
+
+extension AttentionPlan {
+  /// Plans a call of `partialAttention(query:key:value:positions:keyCount:mask:options:)` on tensors of these shapes.
+  /// O(B · Hq · Lq), or O(B · Hq · Lq · Lk) with dense masks.
+  ///
+  /// - Parameters:
+  ///   - queryShape: `[B, Hq, Lq, dk]`.
+  ///   - keyShape: `[B, Hkv, positions.count, dk]`.
+  ///   - valueShape: `[B, Hkv, positions.count, dv]`.
+  ///   - positions: where the keys stand in every sequence.
+  ///   - keyCount: Lk, the keys of each whole sequence; those up to the end of `positions` unless given.
+  ///   - mask: as for the call.
+  ///   - options: as for the call.
+  /// - Precondition: as for the call.
+  public init(
+    queryShape: [Int], keyShape: [Int], valueShape: [Int], positions: Range<Int>, keyCount: Int? = nil,
+    mask: AttentionMask = .none, options: AttentionOptions = .init()
+  ) {
+    let call = PartialCall(
+      queryShape: queryShape, keyShape: keyShape, valueShape: valueShape, positions: positions, keyCount: keyCount,
+      mask: mask, options: options)
+    self.init(call.shape, call.geometry, options: options, onlyFused: "the path that has partial results")
+  }
 }
