@@ -12,12 +12,17 @@ package struct TimedWork {
   let run: (_ iterations: Int) -> Void
 
   private(set) var iterations = 1
+  /// Runs before each sample that are not timed.
+  private(set) var warmUps = 0
   private(set) var plannedSamples = 0
   /// The seconds of one run, a sample each.
   package private(set) var samples: [Double] = []
 
   /// The samples that are taken of the longest work.
   static let fewestSamples = 5
+
+  /// How long a sample is warmed up, and the runs that are so long that the start of one does not count.
+  private static let (warmUpSeconds, longSeconds) = (0.05, 0.2)
 
   package init(
     _ name: String, repeats: Int, budget: Double?, sampleSeconds: Double = 0.002,
@@ -38,6 +43,8 @@ package struct TimedWork {
       iterations = max(iterations + 1, Int((Double(iterations) * min(missing, 100) * 1.1).rounded(.up)))
       elapsed = Stopwatch.seconds { run(iterations) }
     }
+    let seconds = max(elapsed / Double(iterations), 1e-9)
+    warmUps = seconds > TimedWork.longSeconds ? 0 : Int((TimedWork.warmUpSeconds / seconds).rounded(.up))
     plannedSamples = repeats
     if let budget, Double(repeats) * elapsed > budget {
       plannedSamples = min(repeats, max(TimedWork.fewestSamples, Int(budget / elapsed)))
@@ -45,8 +52,9 @@ package struct TimedWork {
   }
 
   mutating func takeSample() {
-    // Of short work, a steady state is measured: other work has just had the caches, and put the threads to sleep.
-    if iterations > 1 { run(1) }
+    // A steady state is measured, as it is of other engines: other work has just had the caches and the clock, and put
+    // the threads to sleep.
+    if warmUps > 0 { run(warmUps) }
     samples.append(Stopwatch.seconds { run(iterations) } / Double(iterations))
   }
 
