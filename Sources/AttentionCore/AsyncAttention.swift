@@ -65,6 +65,37 @@ public func scaledDotProductAttention(
   }
 }
 
+/// Scaled dot-product self-attention over a fused projection, without blocking the task's thread.
+///
+/// As the synchronous function of the same parameters, bit for bit; how it runs is said at the `async` function that
+/// returns the output alone.
+public func scaledDotProductAttention(
+  queryKeyValue: Tensor, layout: SequenceLayout, heads: Int, keyValueHeads: Int? = nil, mask: AttentionMask = .none,
+  options: AttentionOptions = .init(), returning extras: AttentionExtras = []
+) async -> RaggedAttentionResult {
+  await CallerThreads.shared.run {
+    scaledDotProductAttention(
+      queryKeyValue: queryKeyValue, layout: layout, heads: heads, keyValueHeads: keyValueHeads, mask: mask,
+      options: options, returning: extras)
+  }
+}
+
+/// Scaled dot-product attention of a fused projection's queries over a cache, without blocking the task's thread. The
+/// cache is read as it is now.
+///
+/// As the synchronous function of the same parameters, bit for bit; how it runs is said at the `async` function that
+/// returns the output alone.
+public func scaledDotProductAttention(
+  queryKeyValue: Tensor, layout: SequenceLayout, cache: KeyValueCache, heads: Int,
+  mask: AttentionMask = .causal(.end), options: AttentionOptions = .init(), returning extras: AttentionExtras = []
+) async -> RaggedAttentionResult {
+  await CallerThreads.shared.run {
+    scaledDotProductAttention(
+      queryKeyValue: queryKeyValue, layout: layout, cache: cache, heads: heads, mask: mask, options: options,
+      returning: extras)
+  }
+}
+
 /// An unfinished softmax over some of the keys, without blocking the task's thread.
 ///
 /// As the synchronous function of the same parameters, bit for bit; how it runs is said at the `async` function

@@ -23,8 +23,12 @@ final class AttentionProblem: @unchecked Sendable {
 
     /// `[tokens, heads · width]`: rows of a sequence together, heads side by side.
     static func sideBySide(_ layout: SequenceLayout, heads: Int, width: Int) -> Strides {
-      Strides(
-        sequences: layout.offsets.dropLast().map { $0 * heads * width }, head: width, row: heads * width)
+      sideBySide(layout, width: width, columns: 0, rowStride: heads * width)
+    }
+
+    /// The same as a part of longer rows, which begins at a column.
+    static func sideBySide(_ layout: SequenceLayout, width: Int, columns first: Int, rowStride: Int) -> Strides {
+      Strides(sequences: layout.offsets.dropLast().map { $0 * rowStride + first }, head: width, row: rowStride)
     }
 
     /// `[heads, Lq, Lk]` for each sequence, one after the other.

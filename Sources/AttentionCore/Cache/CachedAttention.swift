@@ -27,21 +27,8 @@ public func scaledDotProductAttention(
   query: Tensor, layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask = .causal(.end),
   options: AttentionOptions = .init(), returning extras: AttentionExtras = []
 ) -> RaggedAttentionResult {
-  let call = CachedCall(
-    queryShape: query.shape, layout: layout, cache: cache, heads: heads, mask: mask, options: options)
-  require(
-    extras.isSubset(of: [.logSumExp, .weights]), "attention: over a cache, only log-sum-exp and weights are returned")
-  let shape = call.shape
-  var outputs = AttentionOutputs(
-    shape: shape, outputShape: [layout.tokenCount, heads * shape.valueWidth],
-    logSumExpShape: [layout.tokenCount, heads], extras: extras)
-  runAttention(
-    shape, mask: call.mask, options: options, isRagged: true,
-    query: (query, .sideBySide(layout, heads: heads, width: shape.keyWidth)),
-    keys: .cache(cache.table(), firstKeys: call.firstKeys), outputs: &outputs,
-    outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
-    logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
-  return RaggedAttentionResult(outputs, shape)
+  CachedCall(queryShape: query.shape, layout: layout, cache: cache, heads: heads, mask: mask, options: options)
+    .run(query, .sideBySide(layout, heads: heads, width: cache.keyWidth), layout, cache, options, returning: extras)
 }
 
 /// A call over a cache, checked: what is computed, and what may be planned.
@@ -89,6 +76,24 @@ struct CachedCall {
     let band = cache.window.map { AttentionMask.window(left: $0 - 1, right: nil, alignment: .end) } ?? .none
     self.mask = mask & band
     firstKeys = (0..<cache.sequenceCount).map { cache.retainedPositions(ofSequence: $0).lowerBound }
+  }
+
+  /// Computes the call for queries that lie in a tensor by these strides.
+  func run(
+    _ query: Tensor, _ strides: AttentionProblem.Strides, _ layout: SequenceLayout, _ cache: KeyValueCache,
+    _ options: AttentionOptions, returning extras: AttentionExtras
+  ) -> RaggedAttentionResult {
+    require(
+      extras.isSubset(of: [.logSumExp, .weights]), "attention: over a cache, only log-sum-exp and weights are returned")
+    var outputs = AttentionOutputs(
+      shape: shape, outputShape: [layout.tokenCount, shape.heads * shape.valueWidth],
+      logSumExpShape: [layout.tokenCount, shape.heads], extras: extras)
+    runAttention(
+      shape, mask: mask, options: options, isRagged: true, query: (query, strides),
+      keys: .cache(cache.table(), firstKeys: firstKeys), outputs: &outputs,
+      outputStrides: .sideBySide(layout, heads: shape.heads, width: shape.valueWidth),
+      logSumExpStrides: .sideBySide(layout, heads: shape.heads, width: 1))
+    return RaggedAttentionResult(outputs, shape)
   }
 
   /// The mask, as it is applied.

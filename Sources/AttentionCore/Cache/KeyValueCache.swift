@@ -102,6 +102,35 @@ public struct KeyValueCache: Sendable {
       KeyValueCache: key \(key.shape), value \(value.shape), lengths \(layout.lengths) do not fit \(sequenceCount) \
       sequences of \(keyValueHeads) kv heads, keys \(keyWidth) and values \(valueWidth) wide
       """)
+    append(
+      CacheRows(
+        key: key.unsafeBase, keyStride: keyValueHeads * keyWidth, value: value.unsafeBase,
+        valueStride: keyValueHeads * valueWidth), layout)
+    withExtendedLifetime((key, value)) {}
+  }
+
+  /// Appends the keys and values of a fused projection, where they lie. As ``append(key:value:layout:)``, bit for bit.
+  ///
+  /// - Parameters:
+  ///   - queryKeyValue: `[tokens, Hq · dk + Hkv · dk + Hkv · dv]`: queries, then keys, then values.
+  ///   - layout: the tokens of each sequence, in the cache's order.
+  ///   - heads: Hq.
+  /// - Precondition: the shape fits the layout, the heads and the cache.
+  public mutating func append(queryKeyValue: Tensor, layout: SequenceLayout, heads: Int) {
+    let columns = heads * keyWidth + keyValueHeads * (keyWidth + valueWidth)
+    require(
+      heads > 0 && layout.sequenceCount == sequenceCount && queryKeyValue.shape == [layout.tokenCount, columns],
+      """
+      KeyValueCache: query, key and value \(queryKeyValue.shape) with \(heads) heads, lengths \(layout.lengths) do not \
+      fit \(sequenceCount) sequences of \(keyValueHeads) kv heads, keys \(keyWidth) and values \(valueWidth) wide
+      """)
+    let key = queryKeyValue.unsafeBase + heads * keyWidth
+    append(
+      CacheRows(key: key, keyStride: columns, value: key + keyValueHeads * keyWidth, valueStride: columns), layout)
+    withExtendedLifetime(queryKeyValue) {}
+  }
+
+  private mutating func append(_ rows: CacheRows, _ layout: SequenceLayout) {
     var writes: [PageWrite] = []
     for sequence in 0..<sequenceCount where layout.lengths[sequence] > 0 {
       let tokens = layout.range(of: sequence)
@@ -113,8 +142,8 @@ public struct KeyValueCache: Sendable {
       }
     }
     let cells = layout.tokenCount * keyValueHeads * (keyWidth + valueWidth)
-    let source = CacheRows(key: key, value: value, writes: writes)
-    WorkerPool.shared.forEach(writes.count, inline: cells < 1 << 17) { source.write($0) }
+    let planned = writes
+    WorkerPool.shared.forEach(writes.count, inline: cells < 1 << 17) { rows.write(planned[$0]) }
   }
 
   // MARK: Shrinking and forking
@@ -253,18 +282,18 @@ private struct PageWrite: Sendable {
   let token: Int
 }
 
-/// The rows that are appended, and where they go.
-private struct CacheRows: Sendable {
-  let key: Tensor
-  let value: Tensor
-  let writes: [PageWrite]
+/// The rows that are appended.
+private struct CacheRows: @unchecked Sendable {
+  // @unchecked: pointers into tensors that the caller keeps alive, for reading.
+  let key: UnsafePointer<Float>
+  let keyStride: Int
+  let value: UnsafePointer<Float>
+  let valueStride: Int
 
-  func write(_ index: Int) {
-    let write = writes[index]
+  func write(_ write: PageWrite) {
     write.page.write(
-      write.positions, key: key.unsafeBase + write.token * key.shape[1],
-      value: value.unsafeBase + write.token * value.shape[1])
-    withExtendedLifetime((key, value)) {}
+      write.positions, key: key + write.token * keyStride, keyStride: keyStride,
+      value: value + write.token * valueStride, valueStride: valueStride)
   }
 }
 

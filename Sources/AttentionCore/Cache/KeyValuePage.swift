@@ -51,10 +51,11 @@ final class KeyValuePage: @unchecked Sendable {
   /// Writes keys and values at some of the page's positions.
   ///
   /// - Parameters:
-  ///   - key: the first of `positions.count` rows of `heads · dk`.
+  ///   - key: the first of `positions.count` rows of `heads · dk`, `keyStride` apart.
   ///   - value: the same, of `heads · dv`.
-  func write(_ positions: Range<Int>, key: UnsafePointer<Float>, value: UnsafePointer<Float>) {
-    let (keyStride, valueStride) = (heads * tiling.keyWidth, heads * tiling.valueWidth)
+  func write(
+    _ positions: Range<Int>, key: UnsafePointer<Float>, keyStride: Int, value: UnsafePointer<Float>, valueStride: Int
+  ) {
     let (keys, values) = (keyLayout, tiling.valueLayout)
     for head in 0..<heads {
       keys.forEachPanel(of: positions) { columns, first, stride in
