@@ -139,10 +139,26 @@ public struct AttentionMask: Sendable {
 
 extension AttentionMask.Condition {
   /// Whether a call with only the last queries of a sequence would put it in another place.
-  var isAlignedToStart: Bool {
+  /// What to call a condition that is aligned to the start, or nil.
+  var startAlignment: String? {
     switch self {
-    case .band(_, _, .start), .linearBias(_, .start): true
-    default: false
+    case .band(nil, 0, .start): "causal(.start)"
+    case .band(let left, let right, .start):
+      "window(left: \(left.map(String.init) ?? "nil"), right: \(right.map(String.init) ?? "nil"), alignment: .start)"
+    case .linearBias(_, .start): "linearBias(slopes:, alignment: .start)"
+    default: nil
     }
+  }
+
+  /// The queries that a dense mask has rows for, if it does not repeat along them.
+  var queryRows: Int? {
+    let shape: [Int]? =
+      switch self {
+      case .allowed(let cells): cells.shape
+      case .bias(let values): values.shape
+      default: nil
+      }
+    guard let shape, shape.count >= 2, shape[shape.count - 2] > 1 else { return nil }
+    return shape[shape.count - 2]
   }
 }

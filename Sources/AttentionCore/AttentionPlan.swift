@@ -65,6 +65,19 @@ public struct AttentionPlan: Sendable {
       mask: mask, options: options, isRagged: true)
   }
 
+  /// Plans a call on a fused projection of this shape: `[tokens, (Hq + 2 · Hkv) · d]`. O(tokens · Hq), and with dense masks
+  /// the cells of all sequences.
+  ///
+  /// - Precondition: the shape fits the layout, the heads and the mask.
+  public init(
+    queryKeyValueShape: [Int], layout: SequenceLayout, heads: Int, keyValueHeads: Int? = nil,
+    mask: AttentionMask = .none, options: AttentionOptions = .init()
+  ) {
+    let parts = FusedProjection(
+      queryKeyValueShape, layout: layout, heads: heads, keyValueHeads: keyValueHeads ?? heads)
+    self.init(parts.shape(layout, heads: heads), mask: mask, options: options, isRagged: true)
+  }
+
   init(_ shape: AttentionShape, mask: AttentionMask, options: AttentionOptions, isRagged: Bool) {
     self.init(
       shape,
@@ -139,8 +152,8 @@ public struct AttentionPlan: Sendable {
       (
         .fused,
         """
-        at every length measured it is the fastest path, or within 2 µs of it, and the only one whose rows keep their \
-        bits however a sequence is cut
+        at every length measured it is the fastest path, or within 2 µs of it\
+        \(OpenBLAS.hasSmallMatrixKernels ? ", and its rows keep their bits however a sequence is cut" : "")
         """
       )
     }

@@ -23,10 +23,8 @@ public func scaledDotProductAttention(
   queryKeyValue: Tensor, layout: SequenceLayout, heads: Int, keyValueHeads: Int? = nil, mask: AttentionMask = .none,
   options: AttentionOptions = .init(), returning extras: AttentionExtras = []
 ) -> RaggedAttentionResult {
-  let parts = FusedProjection(queryKeyValue, layout: layout, heads: heads, keyValueHeads: keyValueHeads ?? heads)
-  let shape = AttentionShape(
-    queryLengths: layout.lengths, keyLengths: layout.lengths, heads: heads, keyValueHeads: parts.keyValueHeads,
-    keyWidth: parts.width, valueWidth: parts.width, shapes: "query, key and value \(queryKeyValue.shape)")
+  let parts = FusedProjection(queryKeyValue.shape, layout: layout, heads: heads, keyValueHeads: keyValueHeads ?? heads)
+  let shape = parts.shape(layout, heads: heads)
   var outputs = AttentionOutputs(
     shape: shape, outputShape: [layout.tokenCount, heads * parts.width], logSumExpShape: [layout.tokenCount, heads],
     extras: extras)
@@ -76,7 +74,7 @@ public func scaledDotProductAttention(
 }
 
 /// Where the parts of `[tokens, (Hq + 2 · Hkv) · d]` lie.
-private struct FusedProjection {
+struct FusedProjection {
   let keyValueHeads: Int
   let width: Int
   let query: AttentionProblem.Strides
@@ -84,16 +82,16 @@ private struct FusedProjection {
   let value: AttentionProblem.Strides
 
   /// - Precondition: the shape fits the layout and the heads.
-  init(_ tensor: Tensor, layout: SequenceLayout, heads: Int, keyValueHeads: Int) {
+  init(_ shape: [Int], layout: SequenceLayout, heads: Int, keyValueHeads: Int) {
     let parts = heads + 2 * keyValueHeads
     require(
-      heads > 0 && keyValueHeads > 0 && tensor.rank == 2 && tensor.shape[0] == layout.tokenCount
-        && tensor.shape[1].isMultiple(of: parts),
+      heads > 0 && keyValueHeads > 0 && shape.count == 2 && shape[0] == layout.tokenCount
+        && shape[1].isMultiple(of: parts),
       """
-      attention: query, key and value \(tensor.shape), lengths \(layout.lengths) are not [tokens, (Hq + 2 · Hkv) · d] for \
+      attention: query, key and value \(shape), lengths \(layout.lengths) are not [tokens, (Hq + 2 · Hkv) · d] for \
       \(heads) heads and \(keyValueHeads) kv heads
       """)
-    let columns = tensor.shape[1]
+    let columns = shape[1]
     let width = columns / parts
     self.keyValueHeads = keyValueHeads
     self.width = width
@@ -101,5 +99,12 @@ private struct FusedProjection {
       .sideBySide(layout, width: width, columns: head * width, rowStride: columns)
     }
     (query, key, value) = (strides(0), strides(heads), strides(heads + keyValueHeads))
+  }
+
+  func shape(_ layout: SequenceLayout, heads: Int) -> AttentionShape {
+    AttentionShape(
+      queryLengths: layout.lengths, keyLengths: layout.lengths, heads: heads, keyValueHeads: keyValueHeads,
+      keyWidth: width, valueWidth: width,
+      shapes: "query, key and value \([layout.tokenCount, (heads + 2 * keyValueHeads) * width])")
   }
 }

@@ -21,7 +21,8 @@ extension Tensor {
           source: source.baseAddress!, result: result.baseAddress!, length: length, stride: stride)
         let sliceCount = count / length
         let perTask = SoftmaxTasks.slicesPerTask(length: length)
-        WorkerPool.shared.forEach((sliceCount + perTask - 1) / perTask, inline: count < 1 << 15) { task in
+        WorkerPool.shared.forEachWithoutProducts((sliceCount + perTask - 1) / perTask, inline: count < 1 << 15) {
+          task in
           slices.normalise(task * perTask..<min(sliceCount, (task + 1) * perTask))
         }
       }

@@ -46,7 +46,7 @@ import Testing
     for range in [0..<1, 1..<97, 97..<150] {
       let layout = SequenceLayout(lengths: [range.count])
       tokens.append(range, to: &separate)
-      fused.append(queryKeyValue: projected.rows(range), layout: layout, heads: tokens.heads)
+      await fused.append(queryKeyValue: projected.rows(range), layout: layout, heads: tokens.heads)
       let expected = tokens.attend(range, over: separate)
       let output = { [fused] in
         scaledDotProductAttention(

@@ -211,6 +211,54 @@ import Testing
   }
 
   /// Sequences of different lengths in one call are what each is alone; one gets no token.
+  /// A token in a fork of a long prompt takes a block, not as many as the prompt.
+  @Test func aForkTakesWhatItAdds() {
+    let tokens = Tokens(1030, keyWidth: 64, valueWidth: 64)
+    var cache = tokens.cache()
+    tokens.append(0..<1024, to: &cache)
+    let before = cache.byteCount
+    for _ in 0..<8 { cache.appendSequence(forking: 0) }
+    let rows = { (tensor: Tensor) in
+      Tensor(
+        Array(repeating: tensor.rows(1024..<1025).scalars, count: 9).flatMap(\.self),
+        shape: [9, tensor.shape[1]])
+    }
+    cache.append(
+      key: rows(tokens.key), value: rows(tokens.value), layout: SequenceLayout(lengths: [Int](repeating: 1, count: 9)))
+    let block = before / 8
+    #expect(cache.byteCount <= before + 8 * block + 8 * block, "\(before) to \(cache.byteCount)")
+  }
+
+  /// Forks go on alone: a token at a time while others attend, without waiting for them, and into pages of their own.
+  @Test func appendingAsynchronously() async {
+    let tokens = Tokens(2000, keyWidth: 64, valueWidth: 64)
+    var (one, other) = (tokens.cache(), tokens.cache())
+    for range in [0..<1500, 1500..<1501, 1501..<2000] {
+      let layout = SequenceLayout(lengths: [range.count])
+      tokens.append(range, to: &one)
+      await other.append(key: tokens.key.rows(range), value: tokens.value.rows(range), layout: layout)
+      #expect(other.lengths == one.lengths && other.byteCount == one.byteCount)
+    }
+    let (expected, found) = (one.rows(ofSequence: 0), other.rows(ofSequence: 0))
+    #expect(found.key.hasBits(of: expected.key) && found.value.hasBits(of: expected.value))
+    #expect(found.key.hasBits(of: tokens.key) && found.value.hasBits(of: tokens.value))
+  }
+
+  /// An awaited call holds no page when it has returned, so that the next token goes where it belongs.
+  @Test func awaitedCallsHoldNoPages() async {
+    let tokens = Tokens(1200)
+    var cache = tokens.cache()
+    tokens.append(0..<1000, to: &cache)
+    let before = cache.byteCount
+    for position in 1000..<1010 {
+      tokens.append(position..<position + 1, to: &cache)
+      _ = await scaledDotProductAttention(
+        query: tokens.query.rows(position..<position + 1), layout: SequenceLayout(lengths: [1]), cache: cache,
+        heads: tokens.heads)
+    }
+    #expect(cache.byteCount == before)
+  }
+
   @Test func sequencesAreIndependent() {
     let (first, second) = (Tokens(260), Tokens(90, seed: 8))
     var cache = first.cache(sequences: 3)
@@ -271,6 +319,26 @@ import Testing
       cache.select(sequences: [1, 2])
     }
     #expect(message(selected).contains("of 2 sequences, no [1, 2]"))
+    let forked = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      var cache = KeyValueCache(sequenceCount: 2, keyValueHeads: 2, keyWidth: 4, valueWidth: 4)
+      cache.appendSequence(forking: 2)
+    }
+    #expect(message(forked).contains("of 2 sequences, no number 2"))
+    // Read from its first row at each step, a mask for all queries would say something else than it did for the whole.
+    let dense = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let tokens = Tokens(40)
+      var cache = tokens.cache()
+      tokens.append(0..<40, to: &cache)
+      _ = tokens.attend(39..<40, over: cache, mask: .bias(Tensor(zeros: [40, 40])))
+    }
+    #expect(message(dense).contains("a dense mask with rows for 40"))
+    let window = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let tokens = Tokens(40)
+      var cache = tokens.cache()
+      tokens.append(0..<40, to: &cache)
+      _ = tokens.attend(39..<40, over: cache, mask: .causal(.end) & .window(left: 5, right: 0))
+    }
+    #expect(message(window).contains("window(left: 5, right: 0, alignment: .start); align it to the .end"))
   }
 
   /// Of a mask at the start, the last queries of a sequence would see something else than they did among all.

@@ -80,17 +80,23 @@ import Testing
     #expect(plan(.none).usefulOperations == perCell * 900)
     #expect(plan().path == .fused && plan().reason.contains("cache"))
     #expect(plan().sequences.map { $0.reason.contains("no query") } == [false, true])
-    // Nothing is packed: more keys take no more memory, where tensors of them take panels.
+    // Nothing is packed: more keys take no more memory than the sums of their segments, where tensors of them take panels.
     let alone = plan().scratchBytes
     cache.append(
       key: Tensor(zeros: [20000, 64]), value: Tensor(zeros: [20000, 32]), layout: SequenceLayout(lengths: [20000, 0]))
-    #expect(plan().scratchBytes - alone < 20000 * 64 * 4 / 4)
+    let segments = 20300 / PartialAttention.grain(keyWidth: 32, valueWidth: 16) + 1
+    // Each has a row of 16 sums and two statistics for three queries of two heads, rounded up; eight times as much is room.
+    #expect(plan().scratchBytes - alone < segments * 8 * 6 * 32 * 4)
 
     func slice(_ positions: Range<Int>) -> AttentionPlan {
       AttentionPlan(
         queryShape: [1, 4, 100, 32], keyShape: [1, 2, positions.count, 32], valueShape: [1, 2, positions.count, 16],
         positions: positions, keyCount: 300, mask: .causal(.end))
     }
+    let fused = AttentionPlan(
+      queryKeyValueShape: [300, 8 * 32], layout: SequenceLayout(lengths: [300]), heads: 4, keyValueHeads: 2,
+      mask: .causal(.end))
+    #expect(fused.usefulOperations == 23_116_800)  // 2 · 64 · 4 · 300 · 301 / 2
     let whole = AttentionPlan(
       queryShape: [1, 4, 100, 32], keyShape: [1, 2, 300, 32], valueShape: [1, 2, 300, 16], mask: .causal(.end))
     #expect(slice(0..<200).usefulOperations == perCell * 100 * 200)

@@ -149,7 +149,8 @@ import Testing
     var key = draw.tensor([1, keyValueHeads, keys, keyWidth])
     var value = draw.tensor([1, keyValueHeads, keys, valueWidth])
     if draw.chance(0.2) { draw.poison(&key, with: [.nan, .infinity, -.infinity]) }
-    if draw.chance(0.2) { draw.poison(&value, with: [.nan, .infinity]) }
+    // Of infinite values whose weight vanishes, slices may tell something else than the whole (see PartialAttention).
+    if draw.chance(0.2) { draw.poison(&value, with: [.nan]) }
     let whole = scaledDotProductAttention(
       query: query, key: key, value: value, mask: drawn.mask, options: .init(path: .fused), returning: .logSumExp)
     let grain = PartialAttention.grain(keyWidth: keyWidth, valueWidth: valueWidth)

@@ -18,9 +18,10 @@ import AttentionTensors
 ///     predicates, documents and dense masks count from the first of this call, and bands and linear biases are aligned to
 ///     the `.end`.
 ///   - options: scale and softcap; the path is the fused one.
-///   - extras: the log-sum-exp and the weights; scores are not kept.
+///   - extras: the log-sum-exp and the weights.
 /// - Returns: the output `[query tokens, Hq · dv]`, and what `extras` asks for.
-/// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; a cache with a window
+/// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; no scores are asked
+///   for; dense masks have rows for the queries of this call; a cache with a window
 ///   still keeps all that the queries see, as it does for the tokens that were appended last; nothing in the mask is
 ///   aligned to the `.start`, unless the queries are whole sequences.
 public func scaledDotProductAttention(
@@ -63,13 +64,23 @@ struct CachedCall {
     require(
       options.path == .automatic || options.path == .fused,
       "attention: a cache is read by the fused path, not by \(options.path.rawValue)")
-    let lengths = zip(layout.lengths, cache.lengths)
-    require(
-      lengths.allSatisfy { $0 == 0 || $0 == $1 } || !mask.conditions.contains(where: \.isAlignedToStart),
-      """
-      attention: \(layout.lengths) queries at the end of \(cache.lengths) positions, and a mask that is aligned to the \
-      start
-      """)
+    // Among all of a sequence's queries, these would see something else.
+    if !zip(layout.lengths, cache.lengths).allSatisfy({ $0 == 0 || $0 == $1 }) {
+      let aligned = mask.conditions.lazy.compactMap(\.startAlignment).first
+      require(
+        aligned == nil,
+        """
+        attention: \(layout.lengths) queries at the end of \(cache.lengths) positions, and a mask that is aligned to the \
+        start: \(aligned ?? ""); align it to the .end
+        """)
+      let rows = mask.conditions.lazy.compactMap(\.queryRows).max() ?? 0
+      require(
+        rows <= layout.lengths.max() ?? 0,
+        """
+        attention: \(layout.lengths) queries at the end of \(cache.lengths) positions, and a dense mask with rows for \
+        \(rows): give it the rows of this call's queries
+        """)
+    }
     shape = AttentionShape(
       queryLengths: layout.lengths, keyLengths: cache.lengths, heads: heads, keyValueHeads: cache.keyValueHeads,
       keyWidth: cache.keyWidth, valueWidth: cache.valueWidth, shapes: "query \(queryShape)")

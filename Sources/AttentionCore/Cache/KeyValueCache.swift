@@ -34,6 +34,8 @@ public struct KeyValueCache: Sendable {
     var firstKept = 0
     var firstBlock = 0
     var pages: [KeyValuePage] = []
+    /// The pages that were added since the sequence was forked from another.
+    var ownPages = 0
   }
 
   /// Creates a cache of empty sequences.
@@ -64,8 +66,11 @@ public struct KeyValueCache: Sendable {
   public var lengths: [Int] { sequences.map(\.length) }
 
   /// The positions of a sequence that are not forgotten.
+  ///
+  /// - Precondition: the sequence exists.
   public func retainedPositions(ofSequence sequence: Int) -> Range<Int> {
-    sequences[sequence].firstKept..<sequences[sequence].length
+    check(sequence)
+    return sequences[sequence].firstKept..<sequences[sequence].length
   }
 
   /// The bytes that are held for the keys and values of all sequences; what sequences share is counted once.
@@ -141,14 +146,49 @@ public struct KeyValueCache: Sendable {
         PageWrite(page: page, positions: positions, token: tokens.lowerBound + first)
       }
     }
-    let cells = layout.tokenCount * keyValueHeads * (keyWidth + valueWidth)
     let planned = writes
-    WorkerPool.shared.forEach(writes.count, inline: cells < 1 << 17) { rows.write(planned[$0]) }
+    WorkerPool.shared.forEachWithoutProducts(writes.count, inline: !isLong(layout)) { rows.write(planned[$0]) }
+  }
+
+  /// Whether appending so many tokens is worth other threads.
+  private func isLong(_ layout: SequenceLayout) -> Bool {
+    layout.tokenCount * keyValueHeads * (keyWidth + valueWidth) >= 1 << 17
+  }
+
+  /// ``append(key:value:layout:)`` without blocking the task's thread: many tokens are appended on a thread that the engine
+  /// keeps for such calls, a few at once, on the task's own.
+  ///
+  /// - Precondition: the shapes fit the layout and the cache.
+  public mutating func append(key: Tensor, value: Tensor, layout: SequenceLayout) async {
+    guard isLong(layout) else { return appendNow { $0.append(key: key, value: value, layout: layout) } }
+    await appendElsewhere { $0.append(key: key, value: value, layout: layout) }
+  }
+
+  /// ``append(queryKeyValue:layout:heads:)`` without blocking the task's thread.
+  ///
+  /// - Precondition: the shape fits the layout, the heads and the cache.
+  public mutating func append(queryKeyValue: Tensor, layout: SequenceLayout, heads: Int) async {
+    guard isLong(layout) else {
+      return appendNow { $0.append(queryKeyValue: queryKeyValue, layout: layout, heads: heads) }
+    }
+    await appendElsewhere { $0.append(queryKeyValue: queryKeyValue, layout: layout, heads: heads) }
+  }
+
+  /// Inside a function that is not `async`, names mean the functions that are not.
+  private mutating func appendNow(_ body: (inout KeyValueCache) -> Void) { body(&self) }
+
+  private mutating func appendElsewhere(_ body: @escaping @Sendable (inout KeyValueCache) -> Void) async {
+    let moved = Guarded(self)
+    // Pages that are held twice would be copied before they are written to.
+    sequences = []
+    await CallerThreads.shared.run { moved.withLock { body(&$0) } }
+    self = moved.withLock { $0 }
   }
 
   // MARK: Shrinking and forking
 
-  /// Forgets the positions of a sequence from `length` on. Blocks that are left empty are freed.
+  /// Forgets the positions of a sequence from `length` on. Blocks that are left empty are freed as far as no other block of
+  /// the same stretch of memory is in use: see ``byteCount``.
   ///
   /// - Precondition: `length` is not past the end. With a window, it is 0 or leaves all that the next query sees: it does
   ///   not reach behind the tokens of the last ``append(key:value:layout:)`` once something was forgotten.
@@ -171,7 +211,10 @@ public struct KeyValueCache: Sendable {
   /// - Precondition: as for ``truncate(sequence:toLength:)``.
   @discardableResult
   public mutating func appendSequence(forking sequence: Int, length: Int? = nil) -> Int {
-    sequences.append(sequences[sequence])
+    check(sequence)
+    var fork = sequences[sequence]
+    fork.ownPages = 0
+    sequences.append(fork)
     truncate(sequence: sequenceCount - 1, toLength: length ?? sequences[sequence].length)
     return sequenceCount - 1
   }
@@ -190,11 +233,26 @@ public struct KeyValueCache: Sendable {
   public mutating func select(sequences numbers: [Int]) {
     require(
       numbers.allSatisfy(sequences.indices.contains), "KeyValueCache: of \(sequenceCount) sequences, no \(numbers)")
-    sequences = numbers.map { sequences[$0] }
+    var seen: Set<Int> = []
+    sequences = numbers.map { number in
+      var chosen = sequences[number]
+      if !seen.insert(number).inserted { chosen.ownPages = 0 }
+      return chosen
+    }
   }
 
   /// Removes a sequence; later ones move up.
-  public mutating func removeSequence(_ sequence: Int) { sequences.remove(at: sequence) }
+  ///
+  /// - Precondition: the sequence exists.
+  public mutating func removeSequence(_ sequence: Int) {
+    check(sequence)
+    sequences.remove(at: sequence)
+  }
+
+  private func check(_ sequence: Int) {
+    require(
+      sequences.indices.contains(sequence), "KeyValueCache: of \(sequenceCount) sequences, no number \(sequence)")
+  }
 
   // MARK: Reading
 
@@ -203,22 +261,27 @@ public struct KeyValueCache: Sendable {
   public func rows(ofSequence sequence: Int) -> (key: Tensor, value: Tensor) {
     let positions = retainedPositions(ofSequence: sequence)
     let source = sequences[sequence]
-    func gather(_ width: Int, _ scalar: (KeyValuePage, Int, Int, Int) -> Float) -> Tensor {
+    func gather(_ width: Int, _ load: @Sendable (KeyValuePage, Int, Int, UnsafeMutablePointer<Float>) -> Void) -> Tensor
+    {
       Tensor(uninitialized: [positions.count, keyValueHeads * width]) { buffer in
-        for (row, position) in positions.enumerated() {
-          let page = source.pages[position / tiling.blockKeys - source.firstBlock]
-          for head in 0..<keyValueHeads {
-            for column in 0..<width {
-              buffer[(row * keyValueHeads + head) * width + column] =
-                scalar(page, head, position % tiling.blockKeys, column)
+        nonisolated(unsafe) let target = buffer.baseAddress!
+        let (firstBlock, heads, blockKeys) = (source.firstBlock, keyValueHeads, tiling.blockKeys)
+        let blocks = tiling.blocks(of: positions)
+        WorkerPool.shared.forEachWithoutProducts(blocks.count, inline: buffer.count < 1 << 17) { index in
+          let block = blocks.lowerBound + index
+          for position in positions.clamped(to: block * blockKeys..<(block + 1) * blockKeys) {
+            for head in 0..<heads {
+              load(
+                source.pages[block - firstBlock], head, position - block * blockKeys,
+                target + ((position - positions.lowerBound) * heads + head) * width)
             }
           }
         }
       }
     }
     return (
-      gather(keyWidth) { $0.key($1, position: $2, column: $3) },
-      gather(valueWidth) { $0.value($1, position: $2, column: $3) }
+      gather(keyWidth) { $0.loadKey($1, position: $2, into: $3) },
+      gather(valueWidth) { $0.loadValue($1, position: $2, into: $3) }
     )
   }
 
@@ -240,9 +303,10 @@ extension KeyValueCache.Sequence {
       let (block, offset) = (length + done).quotientAndRemainder(dividingBy: tiling.blockKeys)
       let index = block - firstBlock
       if index == pages.count {
-        // What a sequence holds doubles at the most.
+        // What a sequence holds beside what it shares doubles at the most.
         let needed = (offset + count - done + tiling.blockKeys - 1) / tiling.blockKeys
-        let slabPages = min(maximumSlabPages, max(needed, pages.count))
+        let slabPages = min(maximumSlabPages, max(needed, min(ownPages, pages.count)))
+        ownPages += 1
         pages.append(KeyValuePage(tiling, heads: heads, after: pages.last, slabPages: slabPages))
       } else if !isKnownUniquelyReferenced(&pages[index]) {
         pages[index] = KeyValuePage(copying: pages[index])

@@ -72,13 +72,15 @@ final class KeyValuePage: @unchecked Sendable {
 
   private var keyLayout: PanelLayout { tiling.keyLayout(columns: tiling.blockKeys) }
 
-  /// One number of a key.
-  func key(_ head: Int, position: Int, column: Int) -> Float {
-    panel(head)[keyLayout.position(row: column, column: position)]
+  /// Copies a key.
+  func loadKey(_ head: Int, position: Int, into target: UnsafeMutablePointer<Float>) {
+    let (first, stride) = (keyLayout.position(row: 0, column: position), keyLayout.panel(at: position).stride)
+    let source = panel(head) + first
+    for column in 0..<tiling.keyWidth { target[column] = source[column * stride] }
   }
 
-  /// One number of a value.
-  func value(_ head: Int, position: Int, column: Int) -> Float {
-    values(head)[tiling.valueLayout.position(row: position, column: column)]
+  /// Copies a value.
+  func loadValue(_ head: Int, position: Int, into target: UnsafeMutablePointer<Float>) {
+    tiling.valueLayout.load(target, count: tiling.valueWidth, row: position, from: values(head))
   }
 }

@@ -22,7 +22,9 @@ import CAttentionKernels
 ///
 /// **Overflow:** ``output`` is not divided by ``sum`` yet, and each of its weights may be as large as e⁶. Where their sum
 /// with the values passes the largest float, 3.4e38, it is infinite, and so is the finished output (or NaN, where a later
-/// slice has far larger scores); the call over all keys does not overflow.
+/// slice has far larger scores); the call over all keys does not overflow. An infinite value whose weight is 0 in float32
+/// beside later scores has left its infinity, or NaN, in the sums before those scores were seen: where the call over all
+/// keys gives one of the two, the merged sums may give the other.
 public struct PartialAttention: Sendable {
   /// `[B, Hq, Lq, dv]`: Σ e^(score − maximum)·value over the visible keys. 0 where there are none; NaN where there are
   /// some, all with a score of −∞.
@@ -116,7 +118,8 @@ public struct PartialAttention: Sendable {
 
   private static func forEachRow(_ count: Int, width: Int, _ body: @Sendable (Int) -> Void) {
     let together = max(1, (1 << 14) / max(1, width))
-    WorkerPool.shared.forEach((count + together - 1) / together, inline: count * width < 1 << 17) { index in
+    WorkerPool.shared.forEachWithoutProducts((count + together - 1) / together, inline: count * width < 1 << 17) {
+      index in
       for row in index * together..<min(count, (index + 1) * together) { body(row) }
     }
   }

@@ -51,9 +51,11 @@ package final class CallerThreads: @unchecked Sendable {
   package func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
     // The result goes by a lock: what a continuation orders, the thread sanitizer on Linux does not see.
     let result = Guarded<Result?>(nil)
+    // The task may write to what the body holds as soon as it goes on: by then the body is gone from the other thread.
+    let body = Guarded<(@Sendable () -> Result)?>(body)
     await withUnsafeContinuation { continuation in
       submit {
-        let answer = body()
+        let answer = body.withLock { $0.take() }!()
         result.withLock { $0 = answer }
         continuation.resume()
       }

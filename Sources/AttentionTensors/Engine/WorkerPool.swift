@@ -110,6 +110,13 @@ package final class WorkerPool: @unchecked Sendable {
     }
   }
 
+  /// ``forEach(_:inline:_:)`` for work that never enters OpenBLAS: what runs inline takes no turn among the calls that do,
+  /// and so never waits for one.
+  package func forEachWithoutProducts(_ count: Int, inline: Bool, _ body: @Sendable (Int) -> Void) {
+    guard inline else { return forEach(count, body) }
+    for index in 0..<count { body(index) }
+  }
+
   private func run(_ job: Job) {
     lock.acquire()
     queue.append(job)
