@@ -21,7 +21,7 @@ public struct KeyValueCache: Sendable {
   /// How many positions a query sees, its own included; all before it if nil.
   ///
   /// Attention over the cache applies this window, and what no later query can see is forgotten at the next
-  /// ``append(key:value:layout:)``, in whole blocks.
+  /// `append(key:value:layout:)`, in whole blocks.
   public let window: Int?
 
   let tiling: FusedTiling
@@ -114,7 +114,7 @@ public struct KeyValueCache: Sendable {
     withExtendedLifetime((key, value)) {}
   }
 
-  /// Appends the keys and values of a fused projection, where they lie. As ``append(key:value:layout:)``, bit for bit.
+  /// Appends the keys and values of a fused projection, where they lie. As `append(key:value:layout:)`, bit for bit.
   ///
   /// - Parameters:
   ///   - queryKeyValue: `[tokens, Hq · dk + Hkv · dk + Hkv · dv]`: queries, then keys, then values.
@@ -155,7 +155,7 @@ public struct KeyValueCache: Sendable {
     layout.tokenCount * keyValueHeads * (keyWidth + valueWidth) >= 1 << 17
   }
 
-  /// ``append(key:value:layout:)`` without blocking the task's thread: many tokens are appended on a thread that the engine
+  /// `append(key:value:layout:)` without blocking the task's thread: many tokens are appended on a thread that the engine
   /// keeps for such calls, a few at once, on the task's own.
   ///
   /// - Precondition: the shapes fit the layout and the cache.
@@ -164,7 +164,7 @@ public struct KeyValueCache: Sendable {
     await appendElsewhere { $0.append(key: key, value: value, layout: layout) }
   }
 
-  /// ``append(queryKeyValue:layout:heads:)`` without blocking the task's thread.
+  /// `append(queryKeyValue:layout:heads:)` without blocking the task's thread.
   ///
   /// - Precondition: the shape fits the layout, the heads and the cache.
   public mutating func append(queryKeyValue: Tensor, layout: SequenceLayout, heads: Int) async {
@@ -191,7 +191,7 @@ public struct KeyValueCache: Sendable {
   /// the same stretch of memory is in use: see ``byteCount``.
   ///
   /// - Precondition: `length` is not past the end. With a window, it is 0 or leaves all that the next query sees: it does
-  ///   not reach behind the tokens of the last ``append(key:value:layout:)`` once something was forgotten.
+  ///   not reach behind the tokens of the last `append(key:value:layout:)` once something was forgotten.
   public mutating func truncate(sequence: Int, toLength length: Int) {
     let kept = retainedPositions(ofSequence: sequence)
     let needed = max(0, length - (window ?? .max) + 1)
