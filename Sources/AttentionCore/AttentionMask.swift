@@ -138,8 +138,8 @@ public struct AttentionMask: Sendable {
 }
 
 extension AttentionMask.Condition {
-  /// Whether a call with only the last queries of a sequence would put it in another place.
-  /// What to call a condition that is aligned to the start, or nil.
+  /// How to spell a condition that is aligned to the start, which a call with only the last queries of a sequence would
+  /// put in another place; nil for others.
   var startAlignment: String? {
     switch self {
     case .band(nil, 0, .start): "causal(.start)"

@@ -21,9 +21,9 @@ import AttentionTensors
 ///   - extras: the log-sum-exp and the weights.
 /// - Returns: the output `[query tokens, Hq · dv]`, and what `extras` asks for.
 /// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; no scores are asked
-///   for; dense masks have rows for the queries of this call; a cache with a window
-///   still keeps all that the queries see, as it does for the tokens that were appended last; nothing in the mask is
-///   aligned to the `.start`, unless the queries are whole sequences.
+///   for; a cache with a window still keeps all that the queries see, as it does for the tokens that were appended last.
+///   Unless the queries are whole sequences, nothing in the mask is aligned to the `.start`, and dense masks have rows for
+///   the queries of this call only.
 public func scaledDotProductAttention(
   query: Tensor, layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask = .causal(.end),
   options: AttentionOptions = .init(), returning extras: AttentionExtras = []

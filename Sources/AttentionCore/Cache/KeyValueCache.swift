@@ -160,28 +160,24 @@ public struct KeyValueCache: Sendable {
   ///
   /// - Precondition: the shapes fit the layout and the cache.
   public mutating func append(key: Tensor, value: Tensor, layout: SequenceLayout) async {
-    guard isLong(layout) else { return appendNow { $0.append(key: key, value: value, layout: layout) } }
-    await appendElsewhere { $0.append(key: key, value: value, layout: layout) }
+    await appendWithoutBlocking(layout) { $0.append(key: key, value: value, layout: layout) }
   }
 
   /// `append(queryKeyValue:layout:heads:)` without blocking the task's thread.
   ///
   /// - Precondition: the shape fits the layout, the heads and the cache.
   public mutating func append(queryKeyValue: Tensor, layout: SequenceLayout, heads: Int) async {
-    guard isLong(layout) else {
-      return appendNow { $0.append(queryKeyValue: queryKeyValue, layout: layout, heads: heads) }
-    }
-    await appendElsewhere { $0.append(queryKeyValue: queryKeyValue, layout: layout, heads: heads) }
+    await appendWithoutBlocking(layout) { $0.append(queryKeyValue: queryKeyValue, layout: layout, heads: heads) }
   }
 
-  /// Inside a function that is not `async`, names mean the functions that are not.
-  private mutating func appendNow(_ body: (inout KeyValueCache) -> Void) { body(&self) }
-
-  private mutating func appendElsewhere(_ body: @escaping @Sendable (inout KeyValueCache) -> Void) async {
+  private mutating func appendWithoutBlocking(
+    _ layout: SequenceLayout, _ append: @escaping @Sendable (inout KeyValueCache) -> Void
+  ) async {
+    guard isLong(layout) else { return append(&self) }
     let moved = Guarded(self)
     // Pages that are held twice would be copied before they are written to.
     sequences = []
-    await CallerThreads.shared.run { moved.withLock { body(&$0) } }
+    await CallerThreads.shared.run { moved.withLock { append(&$0) } }
     self = moved.withLock { $0 }
   }
 
