@@ -19,7 +19,7 @@ struct AttentionTool: ParsableCommand {
       EXIT CODES
         0   done
         1   results are wrong, or a row is slower than that of a --baseline beyond the noise
-        64  a wrong option, case or size
+        64  a wrong option, case or size, or too little memory for it
         65  a file whose contents are not what they should be
         66  a file that cannot be opened
         73  a file that cannot be created

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Attention
 import AttentionBenchmarks
 
 /// `attention bench tune`
@@ -21,9 +22,16 @@ struct BenchTuneCommand: ParsableCommand {
 
   @OptionGroup var options: MeasuringOptions
 
-  func run() throws {
-    try options.run { progress in
-      TuneBenchmark(seed: options.seed, repeats: options.repeats).run(progress: progress)
+  private var benchmark: TuneBenchmark { TuneBenchmark(seed: options.seed, repeats: options.repeats) }
+
+  func validate() throws {
+    let (bytes, limit) = (benchmark.memoryEstimate(threads: Engine.threadCount.count), CaseLimits.defaultMemory)
+    guard bytes <= limit else {
+      throw ValidationError(BenchmarkCaseError.tooLarge(case: "tune", bytes: bytes, limit: limit).description)
     }
+  }
+
+  func run() throws {
+    try options.run { progress in benchmark.run(progress: progress) }
   }
 }

@@ -52,6 +52,15 @@ struct MeasuringOptions: ParsableArguments {
     })
   var noiseThreshold = 0.10
 
+  /// Sets the threads, on which depends what a case takes; throws where they cannot compute at all.
+  func validate() throws {
+    if let threads { Engine.setThreadCount(threads) }
+    let left = AddressSpace.remaining()
+    if let problem = AddressSpace.problem(remaining: left, threads: Engine.threadCount.count) {
+      throw ValidationError(problem)
+    }
+  }
+
   /// Reads the baseline and looks at the files to be written, then measures, prints, saves and compares.
   ///
   /// - Parameters:
@@ -69,7 +78,6 @@ struct MeasuringOptions: ParsableArguments {
     #if DEBUG
       Terminal.warn("this is a debug build; its figures say nothing: build with -c release")
     #endif
-    if let threads { Engine.setThreadCount(threads) }
 
     let line = ProgressLine()
     let measured = measure(line.show)

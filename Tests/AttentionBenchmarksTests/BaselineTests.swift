@@ -38,6 +38,29 @@ struct BaselineTests {
     #expect(comparison.table.contains("not in the baseline") && comparison.table.contains("not in this run"))
   }
 
+  /// A file of the same name with other lengths, say.
+  @Test func otherWorkOfTheSameNameIsNotCompared() {
+    let before = Baseline(Sample.report([Sample.row(median: 1)]))
+    var row = Sample.row(median: 9)
+    row.usefulGFLOP *= 1 + 1e-12
+    #expect(Comparison(of: Sample.report([row]), with: before, noiseThreshold: 0.1).changes[0].verdict == .slower)
+    row.usefulGFLOP *= 1.01
+    let comparison = Comparison(of: Sample.report([row]), with: before, noiseThreshold: 0.1)
+    #expect(comparison.changes.map(\.verdict) == [.otherWork])
+    #expect(!comparison.hasRegression && !comparison.comparesSomething && comparison.table.contains("other work"))
+    row.isRepeatable = false
+    let wrong = Comparison(of: Sample.report([row]), with: before, noiseThreshold: 0.1)
+    #expect(wrong.changes[0].verdict == .wrong && wrong.hasRegression)
+  }
+
+  @Test func anotherWayOfSamplingIsSaid() {
+    let run = Sample.report([Sample.row()])
+    var before = run
+    before.machine.method = nil
+    let warnings = Comparison(of: run, with: Baseline(before), noiseThreshold: 0.1).warnings
+    #expect(warnings.count == 1 && warnings[0].contains("method of sampling 2, was 1"))
+  }
+
   @Test func anotherMachineIsSaid() {
     let run = Sample.report([Sample.row()])
     var before = run

@@ -52,11 +52,6 @@ struct MemoryLimitTests {
     }
   }
 
-  @Test(arguments: [(Int.max, 5, Int.max), (100, 30, 70), (100, 100, 0), (100, 130, 0)])
-  func aResourceLimitLeavesWhatIsNotUsed(limit: Int, used: Int, left: Int) {
-    #expect(MemoryLimit.remaining(of: limit, used: used) == left)
-  }
-
   @Test(
     "The read bandwidth takes a quarter of what is left",
     arguments: [

@@ -1,5 +1,6 @@
 import AttentionBenchmarks
 import AttentionTensors
+import Foundation
 import Testing
 
 /// Medians and deviations against values computed by hand.
@@ -55,6 +56,31 @@ struct StatisticsTests {
     var steps = 0
     works.measureInterleaved(using: &generator) { _, all, _ in steps += all == 8 ? 1 : 0 }
     #expect(works.map(\.samples.count) == [2, 5, 1] && steps == 8)
+  }
+
+  /// The iterations of each call, in order.
+  private final class Calls {
+    var counts: [Int] = []
+  }
+
+  @Test func everySampleIsWarmedUpAndLongEnoughThoughTheFirstRunWasDisturbed() throws {
+    let calls = Calls()
+    // A millisecond a run, but for the first of all.
+    let work = TimedWork("sleep", repeats: 3, budget: nil, sampleSeconds: 0.002) { iterations in
+      Thread.sleep(forTimeInterval: calls.counts.isEmpty ? 0.06 : Double(iterations) * 1e-3)
+      calls.counts.append(iterations)
+    }
+    var works = [work]
+    var generator = SeededGenerator(seed: 1)
+    works.measureInterleaved(using: &generator) { _, _, _ in }
+    let (taken, calibration) = (calls.counts.suffix(6), calls.counts.dropLast(6))
+    let warmUps = taken.enumerated().filter { $0.offset % 2 == 0 }
+    let samples = taken.enumerated().filter { $0.offset % 2 == 1 }
+    #expect(calibration.first == 1 && calibration.count >= 3)
+    #expect(Set(samples.map(\.element)).count == 1 && samples.allSatisfy { (1...3).contains($0.element) })
+    // 50 ms, of runs that sleep 1 ms at the least.
+    #expect(warmUps.allSatisfy { (5...50).contains($0.element) }, "\(calls.counts)")
+    #expect(works[0].samples.count == 3 && works[0].samples.allSatisfy { $0 >= 0.001 })
   }
 
   @Test(arguments: [(0, 0), (5, 5), (5, 9), (3, 10), (16, 1_000_000)])

@@ -128,6 +128,22 @@ struct UsageTests {
   }
 
   #if os(Linux)
+    /// OpenBLAS would wait for ever; before it is asked, the command ends.
+    @Test func tooLittleAddressSpaceIsSaid() throws {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = [
+        "-c", "ulimit -v 500000; exec \"$@\"", "sh", try AttentionProcess.executable().path, "bench", "--threads", "2",
+      ]
+      let errors = Pipe()
+      process.standardError = errors
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+      let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 64 && text.contains("2 threads may take 400 MiB"), "\(text)")
+    }
+
     @Test func aFullDiskIsSaid() throws {
       let process = Process()
       process.executableURL = URL(fileURLWithPath: "/bin/sh")

@@ -90,7 +90,7 @@ public struct BenchmarkCase: Sendable, Hashable {
   /// The bytes that measuring the case takes, roughly and from above, or nil when they overflow `Int`.
   ///
   /// Query, key and value, their copies for the part that the naive path runs, panels of keys, three outputs, a block of
-  /// scores and a panel for each of 16 threads, and what the paths keep for each block of rows.
+  /// scores and a panel for each thread (of 16 at the least), and what the paths keep for each block of rows.
   var memoryEstimate: Int? {
     memoryEstimate(queries: [batch, queryLength], keys: [batch, keyLength], blocks: [batch, queryLength / 48 + 1])
   }
@@ -108,14 +108,15 @@ public struct BenchmarkCase: Sendable, Hashable {
         return result
       }
     }
+    let threads = max(16, Engine.threadCount.count)
     let parts = [
       product(8, heads, keyWidth, of: queries),
       product(12, keyValueHeads, keyWidth, of: keys),
       product(8, keyValueHeads, valueWidth, of: keys),
       product(12, heads, valueWidth, of: queries),
-      product(16, 4, min(128, max(48, (1 << 18) / max(1, keyLength))), keyLength),
-      product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, keyWidth),
-      product(16, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, valueWidth),
+      product(threads, 4, min(128, max(48, (1 << 18) / max(1, keyLength))), keyLength),
+      product(threads, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, keyWidth),
+      product(threads, 4, max(keyWidth, valueWidth) > 4096 ? 24 : 256, valueWidth),
       product(128, heads, of: blocks),
     ]
     return parts.reduce(0) { (known: Int?, part) in

@@ -1,3 +1,5 @@
+import Attention
+
 /// What a case may take at the most.
 public struct CaseLimits: Sendable, Equatable {
   /// The bytes that one case may take.
@@ -15,8 +17,10 @@ public struct CaseLimits: Sendable, Equatable {
   }
 
   /// 75% of the physical memory, or of what the process's cgroup or its resource limits grant where that is less,
-  /// without ``cacheShare``.
-  public static let defaultMemory = allowed - cacheShare
+  /// without ``cacheShare`` and the operands of the machine's peaks.
+  public static var defaultMemory: Int {
+    max(0, allowed - cacheShare - MachinePeaks.bytes(threads: Engine.threadCount.count))
+  }
 
   /// What is left to the tensors that are kept for reuse: less than the engine's own limit where memory is small.
   static let cacheShare = min(256 << 20, allowed / 8)

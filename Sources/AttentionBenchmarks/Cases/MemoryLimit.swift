@@ -1,3 +1,4 @@
+import Attention
 import Foundation
 
 /// The memory that this process may take: the machine's, or what its cgroup or its resource limits grant where that is
@@ -12,22 +13,12 @@ package enum MemoryLimit {
     let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)
     #if os(Linux)
       let granted = smallest(physical: physical, memberships: "/proc/self/cgroup", root: "/sys/fs/cgroup")
-      // In pages: the first field is the address space, the sixth what RLIMIT_DATA counts.
-      let pages = (text(of: "/proc/self/statm") ?? "").split(whereSeparator: \.isWhitespace).map { Int($0) ?? 0 }
-      let resources = [(RLIMIT_AS, 0), (RLIMIT_DATA, 5)].map { resource, field in
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0 else { return granted }
-        let used = pages.indices.contains(field) ? pages[field] * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
-        return remaining(of: Int(clamping: limit.rlim_cur), used: used)
-      }
-      return resources.reduce(granted, min)
+      guard let space = AddressSpace.remaining() else { return granted }
+      return min(granted, max(0, space - Engine.threadCount.count * AddressSpace.bytesPerThread))
     #else
       return physical
     #endif
   }
-
-  /// What a resource limit leaves to a process that takes `used` bytes already; `Int.max` is no limit.
-  package static func remaining(of limit: Int, used: Int) -> Int { limit == .max ? limit : max(0, limit - used) }
 
   /// The smallest of the physical memory and the limits on the way from the process's cgroup up to the root.
   ///

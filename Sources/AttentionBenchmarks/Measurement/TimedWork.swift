@@ -37,11 +37,11 @@ package struct TimedWork {
 
   /// Runs the work until a sample is long enough, which warms it up too; plans the samples.
   package mutating func warmUp() {
-    var elapsed = Stopwatch.seconds { run(1) }
+    var elapsed = shortest(of: 1)
     while elapsed < sampleSeconds, iterations < 1 << 30 {
       let missing = sampleSeconds / max(elapsed, 1e-9)
       iterations = max(iterations + 1, Int((Double(iterations) * min(missing, 100) * 1.1).rounded(.up)))
-      elapsed = Stopwatch.seconds { run(iterations) }
+      elapsed = shortest(of: iterations)
     }
     let seconds = max(elapsed / Double(iterations), 1e-9)
     warmUps = seconds > TimedWork.longSeconds ? 0 : Int((TimedWork.warmUpSeconds / seconds).rounded(.up))
@@ -49,6 +49,16 @@ package struct TimedWork {
     if let budget, Double(repeats) * elapsed > budget {
       plannedSamples = min(repeats, max(TimedWork.fewestSamples, Int(budget / elapsed)))
     }
+  }
+
+  /// The seconds that so many runs take: the least of three times unless they are long. A first run that was disturbed
+  /// would make samples too short.
+  private func shortest(of iterations: Int) -> Double {
+    var seconds = Stopwatch.seconds { run(iterations) }
+    for _ in 0..<2 where seconds < TimedWork.longSeconds {
+      seconds = min(seconds, Stopwatch.seconds { run(iterations) })
+    }
+    return seconds
   }
 
   mutating func takeSample() {

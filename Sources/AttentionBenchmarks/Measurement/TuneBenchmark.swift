@@ -22,6 +22,12 @@ public struct TuneBenchmark: Sendable {
     self.length = length
   }
 
+  /// The bytes that a run takes on so many threads, roughly and from above: query, key, value, the plan's output, and
+  /// two more while one is computed.
+  package func memoryEstimate(threads: Int) -> Int {
+    TuneBenchmark.widths.reduce(0) { $0 + 6 * 4 * 4 * threads * length * $1 }
+  }
+
   /// One alternative: what is run, and what it comes to.
   private struct Candidate {
     let group: String

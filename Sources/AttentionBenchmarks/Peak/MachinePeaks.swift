@@ -11,6 +11,11 @@ struct MachinePeaks {
       + [FMAPeak.work(threads: threads, repeats: repeats)]
   }
 
+  /// The bytes that the works hold.
+  static func bytes(threads: Int) -> Int {
+    threads * GEMMTile.all.reduce(0) { $0 + 4 * ($1.rows * $1.inner + $1.columns * $1.inner + $1.rows * $1.columns) }
+  }
+
   struct Results {
     /// In seconds, one for each of ``GEMMTile/all``.
     let tiles: [Statistics]

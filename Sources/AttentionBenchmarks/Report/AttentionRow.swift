@@ -135,6 +135,9 @@ public struct AttentionRow: ReportRow, Decodable, Equatable {
   /// Whether the error was sought in fewer rows of the output than the case has.
   public var isErrorSampled: Bool { checks.isErrorSampled }
 
+  /// Files of the same name may hold other problems.
+  public var comparedWork: Double? { usefulGFLOP }
+
   /// That results differ from run to run, that they are not finite where they should be, or too far from float64.
   public var faults: [String] { checks.faults }
 

@@ -10,6 +10,8 @@ public struct Baseline<Row: ReportRow>: Sendable {
     public let medianMilliseconds: Double
     /// The median absolute deviation of the time, in milliseconds.
     public let deviationMilliseconds: Double
+    /// The floating-point work of a call, in units of 10⁹, where the row tells.
+    public let usefulGFLOP: Double?
   }
 
   /// The machine.
@@ -21,7 +23,9 @@ public struct Baseline<Row: ReportRow>: Sendable {
   public init(_ report: Report<Row>) {
     machine = report.machine.identity
     entries = report.rows.map {
-      Entry(key: $0.key, medianMilliseconds: $0.medianMilliseconds, deviationMilliseconds: $0.deviationMilliseconds)
+      Entry(
+        key: $0.key, medianMilliseconds: $0.medianMilliseconds, deviationMilliseconds: $0.deviationMilliseconds,
+        usefulGFLOP: $0.comparedWork)
     }
   }
 
@@ -77,5 +81,6 @@ extension Baseline.Entry: Decodable {
       .joined(separator: " ")
     medianMilliseconds = try fields.decode(Double.self, forKey: Field(stringValue: "median_ms"))
     deviationMilliseconds = try fields.decode(Double.self, forKey: Field(stringValue: "mad_ms"))
+    usefulGFLOP = try fields.decodeIfPresent(Double.self, forKey: Field(stringValue: "useful_gflop"))
   }
 }

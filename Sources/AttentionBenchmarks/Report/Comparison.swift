@@ -10,6 +10,8 @@ public struct Comparison: Sendable, Equatable {
     case faster
     /// No more different than noise is.
     case same
+    /// Another amount of work goes by the same name, such as other lengths of a file: times say nothing.
+    case otherWork = "other work"
     /// Only the new report has the row.
     case missingInBaseline = "not in the baseline"
     /// Only the baseline has the row.
@@ -53,7 +55,11 @@ public struct Comparison: Sendable, Equatable {
     let before = Dictionary(baseline.entries.map { ($0.key, $0) }) { first, _ in first }
     let known = Set(run.rows.map(\.key))
     let compared = run.rows.map { row in
-      guard let old = before[row.key] else {
+      let old = before[row.key]
+      if let old, row.faults.isEmpty, Comparison.isOtherWork(row.comparedWork, old.usefulGFLOP) {
+        return Change(key: row.key, before: nil, after: row.medianMilliseconds, verdict: .otherWork)
+      }
+      guard let old else {
         return Change(
           key: row.key, before: nil, after: row.medianMilliseconds,
           verdict: row.faults.isEmpty ? .missingInBaseline : .wrong)
@@ -69,6 +75,12 @@ public struct Comparison: Sendable, Equatable {
     warnings = run.machine.identity.differences(from: baseline.machine).map {
       "the baseline was measured on something else: \($0)"
     }
+  }
+
+  /// Whether both tell their work, and it differs by more than adding up in another order.
+  private static func isOtherWork(_ one: Double?, _ other: Double?) -> Bool {
+    guard let one, let other else { return false }
+    return abs(one - other) > 1e-9 * max(one, other)
   }
 
   private static func verdict<Row: ReportRow>(

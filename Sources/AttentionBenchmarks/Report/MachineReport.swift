@@ -31,6 +31,9 @@ public struct MachineReport: ReportRecord, Decodable, Equatable {
   public var fmaPeak: Double?
   /// Gigabytes read in a second, all threads together.
   public var readBandwidth: Double?
+  /// How samples were taken, as a number that grows with every change of it: figures of different ones are incomparable.
+  /// Nil in reports that are older than the number.
+  public var method: Int?
   /// What the inputs and the order of the samples were drawn from.
   public var seed: Int?
   /// When the run began, in ISO 8601.
@@ -47,8 +50,11 @@ public struct MachineReport: ReportRecord, Decodable, Equatable {
     case gemmPeak = "gemm_peak_gflops"
     case fmaPeak = "fma_peak_gflops"
     case readBandwidth = "read_gb_per_s"
-    case seed, date
+    case method, seed, date
   }
+
+  /// 1: samples followed other work at once. 2: they follow 50 ms of their own.
+  public static let currentMethod = 2
 
   /// Describes this machine, with nothing measured yet.
   public init(_ machine: MachineDescription = .current(), seed: Int? = nil) {
@@ -63,6 +69,7 @@ public struct MachineReport: ReportRecord, Decodable, Equatable {
     blasThreading = machine.blasThreading.rawValue
     blasLibrary = machine.blasLibrary
     kernelSet = machine.kernelSet.rawValue
+    method = MachineReport.currentMethod
     self.seed = seed
     date = Date.now.formatted(.iso8601)
   }
@@ -88,6 +95,7 @@ public struct MachineReport: ReportRecord, Decodable, Equatable {
     case .gemmPeak: .init(gemmPeak)
     case .fmaPeak: .init(fmaPeak)
     case .readBandwidth: .init(readBandwidth)
+    case .method: .init(method)
     case .seed: .init(seed)
     case .date: .init(date)
     }
@@ -108,7 +116,7 @@ public struct MachineReport: ReportRecord, Decodable, Equatable {
   public var identity: MachineIdentity {
     MachineIdentity(
       cpu: cpu, threads: threads, kernelSet: kernelSet, blasVersion: blasVersion, blasCore: blasCore,
-      blasThreading: blasThreading)
+      blasThreading: blasThreading, method: method)
   }
 }
 
@@ -120,9 +128,10 @@ public struct MachineIdentity: Sendable, Equatable, Decodable {
   let blasVersion: String
   let blasCore: String
   let blasThreading: String
+  let method: Int?
 
   private enum CodingKeys: String, CodingKey {
-    case cpu, threads
+    case cpu, threads, method
     case kernelSet = "kernel_set"
     case blasVersion = "blas_version"
     case blasCore = "blas_core"
@@ -135,6 +144,7 @@ public struct MachineIdentity: Sendable, Equatable, Decodable {
       ("processor", cpu, other.cpu), ("threads", "\(threads)", "\(other.threads)"),
       ("kernel set", kernelSet, other.kernelSet), ("OpenBLAS version", blasVersion, other.blasVersion),
       ("OpenBLAS core", blasCore, other.blasCore), ("OpenBLAS threading", blasThreading, other.blasThreading),
+      ("method of sampling", "\(method ?? 1)", "\(other.method ?? 1)"),
     ]
     return pairs.filter { $0.1 != $0.2 }.map { "\($0.0) \($0.1), was \($0.2)" }
   }

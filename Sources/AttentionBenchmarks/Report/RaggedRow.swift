@@ -75,6 +75,8 @@ public struct RaggedRow: ReportRow, Equatable {
   public var medianMilliseconds: Double { timing.medianMilliseconds }
   /// The median absolute deviation of the time.
   public var deviationMilliseconds: Double { timing.deviationMilliseconds }
+  /// Lists of lengths may share a name.
+  public var comparedWork: Double? { usefulGFLOP }
   /// What is wrong with the results.
   public var faults: [String] { checks.faults }
 

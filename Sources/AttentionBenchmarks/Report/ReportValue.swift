@@ -80,10 +80,17 @@ public protocol ReportRow: ReportRecord {
   var medianMilliseconds: Double { get }
   /// The median absolute deviation of the time, in milliseconds.
   var deviationMilliseconds: Double { get }
+  /// The floating-point work of a call, in units of 10⁹, where it does not follow from ``key``.
+  var comparedWork: Double? { get }
   /// What is wrong with the row's results, one phrase each, or none.
   var faults: [String] { get }
   /// Sentences below the table that some of the rows call for.
   static func footnotes(_ rows: [Self]) -> [String]
+}
+
+extension ReportRow {
+  /// None: the key says it.
+  public var comparedWork: Double? { nil }
 }
 
 /// A column of a table.

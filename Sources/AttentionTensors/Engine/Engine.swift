@@ -41,7 +41,7 @@ public enum Engine {
   /// What in the environment could not be followed, or would make the figures wrong: one sentence each, or none.
   public static var warnings: [String] {
     var warnings = [
-      startThreads.warning, WorkerPool.shared.warning, CallerThreads.shared.warning, KernelSet.warning,
+      startThreads.warning, startProblem, WorkerPool.shared.warning, CallerThreads.shared.warning, KernelSet.warning,
     ].compactMap(\.self)
     if !OpenBLAS.answersForCBLAS {
       warnings.append(
@@ -60,4 +60,8 @@ public enum Engine {
 
   static let startThreads = ThreadCount.resolve(
     limits: limits, environment: getenv("ATTENTION_NUM_THREADS").map { String(cString: $0) })
+
+  /// That the address space is too small, as it was before anything was computed.
+  static let startProblem = AddressSpace.problem(
+    remaining: AddressSpace.remaining(), threads: startThreads.threads.count)
 }

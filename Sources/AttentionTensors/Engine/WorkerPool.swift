@@ -26,7 +26,10 @@ package final class WorkerPool: @unchecked Sendable {
   // @unchecked: the mutable state is guarded by `lock`.
 
   /// The pool of the process.
-  package static let shared = WorkerPool(threadCount: Engine.startThreads.threads)
+  package static let shared = {
+    _ = Engine.startProblem  // Products of this pool take what is looked at.
+    return WorkerPool(threadCount: Engine.startThreads.threads)
+  }()
 
   // Handing a permit over costs 10 to 25 µs.
   private static let shortTurn = Duration.microseconds(100)
