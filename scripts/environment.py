@@ -29,17 +29,25 @@ def enter(name):
         if not stamp.exists() or stamp.read_text() != wanted:
             print(f"Installing {requirements.name} into {environment.relative_to(ROOT)}", file=sys.stderr)
             create(environment)
-            subprocess.run(
+            installed = subprocess.run(
                 [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                 "--only-binary", ":all:", "--require-hashes", "-r", requirements],
-                check=True)
+                 "--only-binary", ":all:", "--require-hashes", "-r", requirements])
+            if installed.returncode != 0:
+                raise SystemExit(
+                    f"{requirements.name} cannot be installed (above). PyTorch's CPU wheels (+cpu) are not on PyPI: set "
+                    "PIP_EXTRA_INDEX_URL to the index that PyTorch's installation page names for CPU")
             stamp.write_text(wanted)  # Last, so that an interrupted installation starts afresh.
     os.execv(python, [python, *sys.argv])
 
 
 def create(environment):
-    # The +cpu wheel of PyTorch is pinned for Python 3.11, Debian 12's.
+    # Wheels are pinned for Python 3.11, Debian 12's, on x86-64.
     interpreter = shutil.which("python3.11") or sys.executable
+    asked = [interpreter, "-c", "import platform, sys; print(*sys.version_info[:2], platform.machine())"]
+    found = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
+    if found != ["3", "11", "x86_64"]:
+        raise SystemExit(
+            f"the pinned packages are for Python 3.11 on x86-64; {interpreter} is {'.'.join(found[:2])} on {found[2]}")
     if subprocess.run([interpreter, "-c", "import ensurepip, venv"], stderr=subprocess.DEVNULL).returncode != 0:
         as_root = [] if os.geteuid() == 0 else ["sudo"]
         subprocess.run([*as_root, "apt-get", "update", "-qq"], check=True)

@@ -41,12 +41,18 @@ def parse_zipf(name):
         raise argparse.ArgumentTypeError(f"{name} is not a case like zipf256x512h12d64-causal-kv4-v64")
     heads = match[3]
     split = heads.index("d")
-    # The lengths are part of the case, whatever --seed draws: length n with a probability in proportion to 1/n.
-    weights = 1 / numpy.arange(1, int(match[2]) + 1)
-    lengths = numpy.random.default_rng(1).choice(int(match[2]), size=int(match[1]), p=weights / weights.sum()) + 1
-    longest = int(lengths.max())
+    lengths = zipf_lengths(int(match[1]), int(match[2]))
+    longest = max(lengths)
     case = parse(f"b{match[1]}{heads[:split]}q{longest}{heads[split:]}")
-    return {**case, "name": name, "heads": heads, "lengths": [int(length) for length in lengths]}
+    return {**case, "name": name, "heads": heads, "source": f"zipf:{match[1]}x{match[2]}:0", "lengths": lengths}
+
+
+def zipf_lengths(count, longest):
+    """Those of `attention bench ragged --lengths zipf:<count>x<longest>:0`, whatever --seed draws: length n with a
+    probability in proportion to 1/n."""
+    sums = numpy.cumsum(1 / numpy.arange(1, longest + 1))
+    units = (xoshiro(0, count) & numpy.uint64((1 << 53) - 1)).astype(numpy.float64) * 2.0**-53
+    return [int(index) + 1 for index in numpy.searchsorted(sums, units * sums[-1], side="right")]
 
 
 def padding(case):

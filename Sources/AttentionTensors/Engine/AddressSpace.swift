@@ -39,7 +39,7 @@ package enum AddressSpace {
   package static func problem(remaining: Int?, threads: Int) -> String? {
     let needed = threads * bytesPerThread
     guard let remaining, remaining < needed else { return nil }
-    return "the resource limits (ulimit -v or -d) leave \(remaining >> 20) MiB of address space, and \(threads) threads may "
-      + "take \(needed >> 20) MiB: OpenBLAS waits for ever where it gets none; raise the limit, or lower the threads"
+    return "the resource limits (ulimit -v or -d) leave \(remaining >> 20) MiB of address space, and \(threads) "
+      + "threads may take \(needed >> 20) MiB: OpenBLAS waits for ever where it gets none; raise it, or lower the threads"
   }
 }

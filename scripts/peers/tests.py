@@ -1,0 +1,123 @@
+"""Tests of the arithmetic behind compare-peers: `python -m unittest peers.tests`, in this script's folder."""
+
+import argparse
+import json
+import math
+import time
+import unittest
+
+import numpy
+
+from peers import cases, summary, worker
+
+
+class Cases(unittest.TestCase):
+    def test_the_generator_is_xoshiro(self):
+        # A plain xoshiro256** beside the one that jumps, for counts on both sides of a lane's end.
+        state, bits = [], (1 << 64) - 1
+        for index in range(1, 5):
+            z = (42 + index * 0x9E3779B97F4A7C15) & bits
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & bits
+            z = (z ^ z >> 27) * 0x94D049BB133111EB & bits
+            state.append(z ^ z >> 31)
+
+        def rotated(value, by):
+            return (value << by | value >> 64 - by) & bits
+
+        expected = []
+        for _ in range(5000):
+            expected.append(rotated(state[1] * 5 & bits, 7) * 9 & bits)
+            shifted = state[1] << 17 & bits
+            state[2] ^= state[0]
+            state[3] ^= state[1]
+            state[1] ^= state[2]
+            state[0] ^= state[3]
+            state[2] ^= shifted
+            state[3] = rotated(state[3], 45)
+        for count in (1, 2047, 2048, 2049, 5000):
+            self.assertEqual([int(number) for number in cases.xoshiro(42, count)], expected[:count])
+
+    def test_work_is_counted_as_by_cells(self):
+        for name in ("b2h6q40k56d24-kv3-v20", "h2q7k9d16-causal", "h2q9k40d16-window5", "h1q1d1", "zipf9x30h2d16-causal"):
+            case = cases.parse(name)
+            allowed = cases.allowed(case)
+            cells = numpy.ones((case["B"], 1, case["Lq"], case["Lk"]), dtype=bool)
+            if allowed is not None:
+                cells &= allowed
+            for sequence, length in enumerate(case.get("lengths") or []):
+                cells[sequence, :, length:] = False
+            expected = 2e-9 * (case["dk"] + case["dv"]) * case["H"] * int(cells.sum())
+            self.assertAlmostEqual(cases.useful_gflop(case), expected, delta=1e-12 * expected)
+
+    def test_wrong_names_are_refused(self):
+        for name in ("", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):
+            with self.assertRaises(argparse.ArgumentTypeError, msg=name):
+                cases.parse(name)
+
+
+class Summary(unittest.TestCase):
+    def test_ratios_and_means(self):
+        times = {
+            "a": {"ours": [1.0, 1, 2], "slow": [3.0, 3, 9], "fast": [0.5, 0.5, 0.5]},
+            "b": {"ours": [2.0, 2, 2], "slow": [8.0, 8, 8]},
+        }
+        rows, means = summary.summarise(times, ["slow", "fast"], seed=1)
+        self.assertEqual([rows["a"][side]["ratio"] for side in ("slow", "fast", "best")], [3, 0.5, 0.5])
+        self.assertEqual(rows["b"]["best"], {"ratio": 4, "interval": [4, 4]})
+        self.assertAlmostEqual(means["slow"]["ratio"], math.sqrt(3 * 4))
+        self.assertAlmostEqual(means["best"]["ratio"], math.sqrt(0.5 * 4))
+        self.assertEqual([means[side]["cases"] for side in ("slow", "fast", "best")], [2, 1, 2])
+        for figure in (*rows["a"].values(), *means.values()):
+            self.assertLessEqual(figure["interval"][0], figure["ratio"])
+            self.assertGreaterEqual(figure["interval"][1], figure["ratio"])
+
+    def test_the_interval_resamples_sides_together(self):
+        # A round in which the whole machine was slow changes no ratio.
+        times = {"a": {"ours": [1.0, 5, 2], "peer": [2.0, 10, 4]}}
+        rows, _ = summary.summarise(times, ["peer"], seed=1)
+        self.assertEqual(rows["a"]["peer"], {"ratio": 2, "interval": [2, 2]})
+
+    def test_the_fastest_way_is_that_of_the_smallest_median(self):
+        self.assertEqual(summary.fastest({"lucky once": [1, 9, 9], "steady": [5, 5, 5]}), "steady")
+
+    def test_json_has_no_infinity(self):
+        text = json.dumps(summary.finite({"a": [1.5, math.inf, {"b": math.nan}], "c": "inf"}), allow_nan=False)
+        self.assertEqual(json.loads(text), {"a": [1.5, None, {"b": None}], "c": "inf"})
+
+
+class Timing(unittest.TestCase):
+    def test_calls_are_warmed_up_and_batched(self):
+        calls = []
+
+        def call():
+            calls.append(time.perf_counter())
+            time.sleep(0.0005)
+
+        milliseconds = worker.time_calls(call, repeats=3)
+        self.assertGreaterEqual(milliseconds, 0.5)
+        # The last 3 samples are of 2 ms: what is before them lasts 50 ms.
+        self.assertGreaterEqual(calls[-3 * 4 - 1] - calls[0], 0.05)
+
+    def test_a_long_call_is_timed_alone(self):
+        calls = []
+
+        def call():
+            calls.append(None)
+            time.sleep(0.06)
+
+        self.assertGreaterEqual(worker.time_calls(call, repeats=2), 60)
+        self.assertEqual(len(calls), 3)
+
+
+class Errors(unittest.TestCase):
+    def test_padding_does_not_count(self):
+        case = {"B": 2, "Lq": 3, "lengths": [1, 2]}
+        expected = numpy.zeros((2, 1, 3, 1))
+        output = numpy.array([0.1, 9, 9, 0.2, 0.3, 9], dtype=numpy.float32).reshape(2, 1, 3, 1)
+        self.assertAlmostEqual(worker.largest_error(case, output, expected), 0.3, delta=1e-7)
+        output[1, 0, 0] = numpy.nan
+        self.assertEqual(worker.largest_error(case, output, expected), math.inf)
+
+
+if __name__ == "__main__":
+    unittest.main()
