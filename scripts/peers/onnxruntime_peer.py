@@ -105,4 +105,7 @@ def session(operator, domain, arrays, inputs, flags, shape, by_tokens=None, furt
             return array
         return array.reshape(by_tokens["B"], by_tokens["Lq"], by_tokens["H"], -1).transpose(0, 2, 1, 3)
 
-    return lambda: run.run_with_iobinding(binding), output, (f"{domain}." if domain else "ai.onnx.") + operator
+    def call(held=values):  # a binding does not keep numpy's memory, which the inputs share
+        run.run_with_iobinding(binding)
+
+    return call, output, (f"{domain}." if domain else "ai.onnx.") + operator

@@ -100,12 +100,16 @@ class Worker:
         return {"chosen": self.chosen[case["name"]], "tried": tried}
 
     def measure(self, case, repeats):
+        expected = numpy.load(f"{self.folder}/{case['name']}-expected.npy")
         found = {}
         # In another order in every round.
         for name in random.sample(self.chosen[case["name"]], len(self.chosen[case["name"]])):
-            call, _, _ = self.ways(case)[name](case, *self.inputs(case))
+            call, output, _ = self.ways(case)[name](case, *self.inputs(case))
             found[name] = time_calls(call, repeats)
-            call = None
+            # What was timed is what was meant.
+            error = largest_error(case, output(), expected)
+            assert error <= TOLERANCE, f"{self.peer} by {name} became wrong in {case['name']}: {error:.2g}"
+            call = output = None
         return {"ms": found}
 
     def prepare(self, case, seed):
