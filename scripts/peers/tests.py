@@ -3,8 +3,8 @@
 import argparse
 import json
 import math
-import time
 import unittest
+import unittest.mock
 
 import numpy
 
@@ -86,27 +86,21 @@ class Summary(unittest.TestCase):
 
 
 class Timing(unittest.TestCase):
-    def test_calls_are_warmed_up_and_batched(self):
-        calls = []
+    """By a clock that only the calls move: every duration below is exact in binary."""
 
-        def call():
-            calls.append(time.perf_counter())
-            time.sleep(0.0005)
+    def timed(self, seconds, repeats):
+        """The milliseconds that are told, and the number of calls made."""
+        now = [0.0]
+        with unittest.mock.patch("time.perf_counter", lambda: now[-1]):
+            milliseconds = worker.time_calls(lambda: now.append(now[-1] + seconds), repeats)
+        return milliseconds, len(now) - 1
 
-        milliseconds = worker.time_calls(call, repeats=3)
-        self.assertGreaterEqual(milliseconds, 0.5)
-        # The last 3 samples are of 2 ms: what is before them lasts 50 ms.
-        self.assertGreaterEqual(calls[-3 * 4 - 1] - calls[0], 0.05)
+    def test_short_calls_are_warmed_up_and_batched(self):
+        # 103 calls of 0.49 ms last 50 ms; three are timed alone; then three samples of the five calls that last 2 ms.
+        self.assertEqual(self.timed(2 ** -11, repeats=3), (1e3 * 2 ** -11, 103 + 3 + 3 * 5))
 
     def test_a_long_call_is_timed_alone(self):
-        calls = []
-
-        def call():
-            calls.append(None)
-            time.sleep(0.06)
-
-        self.assertGreaterEqual(worker.time_calls(call, repeats=2), 60)
-        self.assertEqual(len(calls), 3)
+        self.assertEqual(self.timed(0.0625, repeats=2), (62.5, 1 + 2))
 
 
 class Errors(unittest.TestCase):
