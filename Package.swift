@@ -40,7 +40,14 @@ let package = Package(
     .target(
       name: "AttentionCore", dependencies: ["AttentionTensors", "CAttentionKernels"], swiftSettings: swiftSettings),
     .target(
-      name: "Attention", dependencies: ["AttentionTensors", "AttentionCore"], swiftSettings: swiftSettings),
+      name: "AttentionDecompositions", dependencies: ["AttentionTensors", "CLAPACKE"], swiftSettings: swiftSettings),
+    .target(
+      name: "AttentionLayers",
+      dependencies: ["AttentionTensors", "AttentionCore", "AttentionDecompositions", "CAttentionKernels"],
+      swiftSettings: swiftSettings),
+    .target(
+      name: "Attention", dependencies: ["AttentionTensors", "AttentionCore", "AttentionLayers"],
+      swiftSettings: swiftSettings),
 
     // The command
     .target(
@@ -71,6 +78,12 @@ let package = Package(
       dependencies: ["Attention", "AttentionBenchmarks", "AttentionTestSupport"],
       exclude: ["Fixtures"],
       swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionDecompositionsTests", dependencies: ["AttentionDecompositions", "AttentionTestSupport"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionLayersTests", dependencies: ["Attention", "AttentionDecompositions", "AttentionTestSupport"],
+      exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),

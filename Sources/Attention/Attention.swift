@@ -1,3 +1,4 @@
-/// One import computes: tensors, the engine's state, and attention.
+/// One import computes: tensors, the engine's state, attention, and layers.
 @_exported import AttentionCore
+@_exported import AttentionLayers
 @_exported import AttentionTensors

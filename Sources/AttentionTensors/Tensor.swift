@@ -15,6 +15,8 @@ public struct Tensor: Sendable {
   /// The number of scalars: the product of ``shape``.
   public let count: Int
   var storage: TensorStorage
+  /// The operation that computed it, where gradients flow back through it.
+  package internal(set) var source: GradientSource?
 
   /// Creates a tensor whose contents `initialize` writes, in row-major order.
   ///
@@ -65,7 +67,9 @@ public struct Tensor: Sendable {
       Tensor.scalarCount(of: newShape) == count, "Tensor: cannot reshape \(shape) to \(newShape): the counts differ")
     var copy = self
     copy.shape = newShape
-    return copy
+    guard source != nil else { return copy }
+    let shape = shape
+    return copy.derived(from: self) { $0.reshaped(to: shape) }
   }
 
   /// Calls `body` with the scalars in row-major order. The pointer must not outlive the call.
@@ -105,6 +109,8 @@ public struct Tensor: Sendable {
   @usableFromInline var storageForReading: TensorStorage { storage }
 
   private mutating func makeUnique() {
+    // What is written to is no longer what was computed.
+    source = nil
     guard !isKnownUniquelyReferenced(&storage) else { return }
     let copy = TensorStorage(minimumCapacity: count)
     copy.base.update(from: storage.base, count: count)

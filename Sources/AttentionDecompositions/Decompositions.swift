@@ -1,0 +1,2 @@
+import AttentionTensors
+import CLAPACKE

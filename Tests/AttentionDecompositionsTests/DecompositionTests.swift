@@ -1,0 +1,2 @@
+import AttentionDecompositions
+import Testing

@@ -1,0 +1,3 @@
+import Attention
+import AttentionTestSupport
+import Testing
