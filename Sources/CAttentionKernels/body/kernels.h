@@ -7,6 +7,7 @@
 #include "softmax.h"
 
 #include "arithmetic.h"
+#include "binary.h"
 #include "masks.h"
 #include "measurement.h"
 #include "tile.h"
@@ -15,11 +16,11 @@
 /// The table of a set: its tag and its printed name.
 #define KERNEL_TABLE(tag, text)                                                                                        \
   {                                                                                                                    \
-    .isa = (tag), .name = (text), .lanes = LANES, .exp = exp_, .softcap = softcap_, .max = max_, .exp_sum = exp_sum_,  \
-    .sum = sum_, .scale = scale_, .axpy = axpy_, .dot = dot_, .keep_allowed = keep_allowed_, .add_bias = add_bias_,    \
-    .add_distance_bias = add_distance_bias_, .add_bias_sum = add_bias_sum_, .all_finite = all_finite_,                 \
-    .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS, .transpose = transpose_,                     \
-    .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_, .finish_rows = finish_rows_,            \
-    .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,                                 \
-    .classify_bytes = classify_bytes_                                                                                  \
+    .isa = (tag), .name = (text), .lanes = LANES, .exp = exp_, .softcap = softcap_, .max = max_,                       \
+    .exp_sum = exp_sum_, .sum = sum_, .scale = scale_, .axpy = axpy_, .dot = dot_, .keep_allowed = keep_allowed_,      \
+    .add_bias = add_bias_, .add_distance_bias = add_distance_bias_, .add_bias_sum = add_bias_sum_,                     \
+    .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS,                   \
+    .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
+    .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
+    .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_    \
   }

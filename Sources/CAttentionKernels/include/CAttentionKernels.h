@@ -59,6 +59,16 @@ typedef struct attention_kernels {
   /// y[i] += factor * x[i], fused where the set has FMA.
   void (*_Nonnull axpy)(float factor, const float *_Nonnull x, float *_Nonnull y, size_t n);
 
+  /// z[i] = x[i] + y[i], and so on; where x_is_one (or y_is_one), its first element stands for all. Not both.
+  void (*_Nonnull add)(const float *_Nonnull x, bool x_is_one, const float *_Nonnull y, bool y_is_one,
+                       float *_Nonnull z, size_t n);
+  void (*_Nonnull subtract)(const float *_Nonnull x, bool x_is_one, const float *_Nonnull y, bool y_is_one,
+                            float *_Nonnull z, size_t n);
+  void (*_Nonnull multiply)(const float *_Nonnull x, bool x_is_one, const float *_Nonnull y, bool y_is_one,
+                            float *_Nonnull z, size_t n);
+  void (*_Nonnull divide)(const float *_Nonnull x, bool x_is_one, const float *_Nonnull y, bool y_is_one,
+                          float *_Nonnull z, size_t n);
+
   /// The dot product of x and y.
   float (*_Nonnull dot)(const float *_Nonnull x, const float *_Nonnull y, size_t n);
 
