@@ -75,7 +75,7 @@ public enum OpenBLAS {
   private static let turn = Lock()
 
   /// Runs a product; in the serial variant, after every other one has ended.
-  static func takingTurns(_ product: () -> Void) {
+  package static func takingTurns(_ product: () -> Void) {
     guard threading == .serial else { return product() }
     turn.withLock(product)
   }

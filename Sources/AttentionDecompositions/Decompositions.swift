@@ -1,2 +1,0 @@
-import AttentionTensors
-import CLAPACKE

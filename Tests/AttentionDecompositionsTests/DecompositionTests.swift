@@ -1,2 +1,0 @@
-import AttentionDecompositions
-import Testing
