@@ -6,6 +6,7 @@
 #include "softcap.h"
 #include "softmax.h"
 
+#include "additive.h"
 #include "arithmetic.h"
 #include "binary.h"
 #include "masks.h"
@@ -22,5 +23,6 @@
     .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS,                   \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
-    .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_    \
+    .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \
+    .additive_scores = additive_scores_, .additive_gradients = additive_gradients_                                     \
   }

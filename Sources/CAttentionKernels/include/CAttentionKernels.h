@@ -127,6 +127,19 @@ typedef struct attention_kernels {
   /// Bit 0: some byte is not 0; bit 1: some byte is 0. 0 when n = 0.
   unsigned (*_Nonnull classify_bytes)(const uint8_t *_Nonnull x, size_t n);
 
+  /// scores[j] = sum over c of v[c] * tanh(query[c] + keys[j * stride + c]), for j < rows and c < n. A score's bits depend
+  /// on its own row alone.
+  void (*_Nonnull additive_scores)(const float *_Nonnull query, const float *_Nonnull keys, size_t stride,
+                                   const float *_Nonnull v, float *_Nonnull scores, size_t rows, size_t n);
+
+  /// The way back, of factors[j], the gradient of score j: with t = tanh(query[c] + key[c]), adds factors[j] * t to
+  /// v_gradient[c], and factors[j] * v[c] * (1 - t^2) to query_gradient[c] and to key_gradients[j * gradient_stride + c].
+  /// A row whose factor is 0 is not read.
+  void (*_Nonnull additive_gradients)(const float *_Nonnull query, const float *_Nonnull keys, size_t stride,
+                                      const float *_Nonnull v, const float *_Nonnull factors,
+                                      float *_Nonnull query_gradient, float *_Nonnull key_gradients,
+                                      size_t gradient_stride, float *_Nonnull v_gradient, size_t rows, size_t n);
+
   /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
   /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.
   double (*_Nonnull fma_peak)(uint64_t iterations, float *_Nonnull sink);
