@@ -24,6 +24,12 @@ extension Tensor {
     return constant
   }
 
+  /// Whether both are the same value for certain: of one storage and one origin. O(1).
+  package func isSame(as other: Tensor) -> Bool {
+    storage === other.storage && shape == other.shape && source?.node === other.source?.node
+      && source?.result == other.source?.result
+  }
+
   /// This tensor as the result of an operation on `inputs`: tracked if one of them is.
   ///
   /// - Parameter pullback: from the upstream gradient, and which inputs' gradients are wanted, to the gradients: of each

@@ -3,7 +3,8 @@ import COpenBLAS
 /// A strided view of float32 rows in somebody else's memory: element (i, j) is `base[i * rowStride + j]`.
 ///
 /// Splitting a `[tokens, heads · d]` matrix into heads is such a view, so nothing is copied.
-package struct MatrixView {
+package struct MatrixView: @unchecked Sendable {
+  // @unchecked: whoever makes it answers for who writes there meanwhile.
   package let base: UnsafePointer<Float>
   package let rows: Int
   package let columns: Int
@@ -18,7 +19,8 @@ package struct MatrixView {
 }
 
 /// A ``MatrixView`` that can be written to.
-package struct MutableMatrixView {
+package struct MutableMatrixView: @unchecked Sendable {
+  // @unchecked: several threads may write to rows or columns of their own.
   package let base: UnsafeMutablePointer<Float>
   package let rows: Int
   package let columns: Int

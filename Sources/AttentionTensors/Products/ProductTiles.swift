@@ -43,20 +43,22 @@ package struct ProductTiles: Sendable {
 }
 
 extension MatrixProduct {
-  /// result = factor · left · right + (adding ? result : 0), row-major, for tiles whose extents were checked before.
+  /// result = factor · left · right + (adding ? result : 0), row-major, for tiles whose extents were checked before;
+  /// either side may be the transpose of what is stored.
   ///
   /// - Precondition: every number fits 32 bits, and none is 0; as for ``multiply(_:_:transposingRight:factor:into:)``.
   @inline(__always)
   package static func multiplyTile(
     rows: Int, columns: Int, inner: Int, factor: Float = 1, _ left: UnsafePointer<Float>, leftStride: Int,
-    _ right: UnsafePointer<Float>, rightStride: Int, into result: UnsafeMutablePointer<Float>, resultStride: Int,
-    adding: Bool = false
+    transposingLeft: Bool = false, _ right: UnsafePointer<Float>, rightStride: Int, transposingRight: Bool = false,
+    into result: UnsafeMutablePointer<Float>, resultStride: Int, adding: Bool = false
   ) {
     OpenBLAS.takingTurns {
       cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(truncatingIfNeeded: rows), Int32(truncatingIfNeeded: columns),
-        Int32(truncatingIfNeeded: inner), factor, left, Int32(truncatingIfNeeded: leftStride), right,
-        Int32(truncatingIfNeeded: rightStride), adding ? 1 : 0, result, Int32(truncatingIfNeeded: resultStride))
+        CblasRowMajor, transposingLeft ? CblasTrans : CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans,
+        Int32(truncatingIfNeeded: rows), Int32(truncatingIfNeeded: columns), Int32(truncatingIfNeeded: inner), factor,
+        left, Int32(truncatingIfNeeded: leftStride), right, Int32(truncatingIfNeeded: rightStride), adding ? 1 : 0,
+        result, Int32(truncatingIfNeeded: resultStride))
     }
   }
 }

@@ -6,6 +6,8 @@
 #include "softcap.h"
 #include "softmax.h"
 
+#include "activations.h"
+
 #include "additive.h"
 #include "arithmetic.h"
 #include "binary.h"
@@ -24,5 +26,6 @@
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \
-    .additive_scores = additive_scores_, .additive_gradients = additive_gradients_                                     \
+    .additive_scores = additive_scores_, .additive_gradients = additive_gradients_,                                    \
+    .activate = activate_, .activation_gradient = activation_gradient_                                                 \
   }

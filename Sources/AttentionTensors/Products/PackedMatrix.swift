@@ -1,0 +1,105 @@
+import CAttentionKernels
+
+/// The right side of products, `[inner, columns]`, laid out once as tiles read it fastest.
+///
+/// Where OpenBLAS has small-matrix kernels, in panels of 64 columns, zeros behind the last ones; elsewhere in rows, since
+/// OpenBLAS copies what it multiplies into panels of its own.
+package struct PackedMatrix: Sendable {
+  /// The rows.
+  package let inner: Int
+  /// The columns, those of zeros not counted.
+  package let columns: Int
+  let layout: PanelLayout
+  private let storage: TensorStorage
+
+  /// Panels are as wide as what one small-matrix product takes.
+  private static func layout(inner: Int, columns: Int) -> PanelLayout {
+    guard ProductTiles.current.smallVolume != nil else {
+      return PanelLayout(rowStride: max(1, columns), columns: columns, panelColumns: max(1, columns))
+    }
+    return PanelLayout(
+      rows: inner, columns: ProductTiles.padded(columns), panelColumns: ProductTiles.current.panelColumns)
+  }
+
+  private init(inner: Int, columns: Int) {
+    self.inner = inner
+    self.columns = columns
+    layout = PackedMatrix.layout(inner: inner, columns: columns)
+    storage = TensorStorage(minimumCapacity: inner * layout.columns)
+  }
+
+  /// The first scalar, valid as long as a copy of this value lives.
+  var base: UnsafePointer<Float> { UnsafePointer(storage.base) }
+
+  /// The bytes of the panels.
+  package var byteCount: Int { inner * layout.columns * MemoryLayout<Float>.stride }
+
+  /// Packs a matrix `[inner, columns]`. O(inner · columns).
+  package init(copying rows: MatrixView) {
+    self.init(inner: rows.rows, columns: rows.columns)
+    let (layout, target, source) = (layout, Unchecked(storage.base), Unchecked(rows.base))
+    let perTask = max(1, (1 << 14) / max(1, columns))
+    WorkerPool.shared.forEachWithoutProducts((inner + perTask - 1) / perTask, inline: inner * columns < 1 << 15) {
+      task in
+      for row in task * perTask..<min(rows.rows, (task + 1) * perTask) {
+        layout.store(source.value + row * rows.rowStride, count: rows.columns, row: row, in: target.value)
+      }
+    }
+  }
+
+  /// Packs the transpose of a matrix `[columns, inner]`: a linear layer's weight. O(inner · columns).
+  package init(transposing weight: MatrixView) {
+    self.init(inner: weight.columns, columns: weight.rows)
+    let (inner, columns) = (inner, columns)
+    let (layout, target, source) = (layout, Unchecked(storage.base), Unchecked(weight.base))
+    // By whole panels where there are some: the transpose writes rows of them.
+    let step = min(64, layout.panelColumns)
+    WorkerPool.shared.forEachWithoutProducts(
+      (layout.columns + step - 1) / step, inline: inner * columns < 1 << 15
+    ) { task in
+      let strip = task * step..<min(layout.columns, (task + 1) * step)
+      layout.forEachPanel(of: strip) { part, first, stride in
+        let filled = max(0, min(part.upperBound, columns) - part.lowerBound)
+        KernelSet.kernels.pointee.transpose(
+          source.value + part.lowerBound * weight.rowStride, weight.rowStride, target.value + first, stride, filled,
+          inner)
+        guard filled < part.count else { return }
+        for row in 0..<inner {
+          (target.value + first + row * stride + filled).update(repeating: 0, count: part.count - filled)
+        }
+      }
+    }
+  }
+
+  /// ``init(copying:)`` of a tensor `[inner, columns]`.
+  package init(copying rows: Tensor) {
+    self.init(copying: MatrixView(matrix: rows))
+    withExtendedLifetime(rows) {}
+  }
+
+  /// ``init(transposing:)`` of a tensor `[columns, inner]`.
+  package init(transposing weight: Tensor) {
+    self.init(transposing: MatrixView(matrix: weight))
+    withExtendedLifetime(weight) {}
+  }
+
+  /// `[inner, columns]`, copied out. O(inner · columns).
+  package func unpacked() -> Tensor {
+    Tensor(uninitialized: [inner, columns]) { buffer in
+      guard let base = buffer.baseAddress, !buffer.isEmpty else { return }
+      for row in 0..<inner { layout.load(base + row * columns, count: columns, row: row, from: self.base) }
+    }
+  }
+
+  /// `[columns, inner]`, copied out. O(inner · columns).
+  package func unpackedTransposed() -> Tensor { unpacked().transposed() }
+}
+
+extension MatrixView {
+  /// - Precondition: the tensor has rank 2, and outlives the view.
+  package init(matrix tensor: Tensor) {
+    require(tensor.rank == 2, "MatrixView: \(tensor.shape) is no matrix")
+    self.init(
+      base: tensor.unsafeBase, rows: tensor.shape[0], columns: tensor.shape[1], rowStride: max(1, tensor.shape[1]))
+  }
+}
