@@ -13,6 +13,7 @@
 #include "binary.h"
 #include "masks.h"
 #include "measurement.h"
+#include "norms.h"
 #include "tile.h"
 #include "transpose.h"
 
@@ -23,6 +24,8 @@
     .exp_sum = exp_sum_, .sum = sum_, .scale = scale_, .axpy = axpy_, .dot = dot_, .keep_allowed = keep_allowed_,      \
     .add_bias = add_bias_, .add_distance_bias = add_distance_bias_, .add_bias_sum = add_bias_sum_,                     \
     .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS,                   \
+    .layer_norm = layer_norm_, .rms_norm = rms_norm_, .layer_norm_gradient = layer_norm_gradient_,                     \
+    .rms_norm_gradient = rms_norm_gradient_, .add_to_doubles = add_to_doubles_,                                        \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \

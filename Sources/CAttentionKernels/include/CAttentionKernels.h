@@ -39,6 +39,43 @@ typedef struct attention_bias {
   int32_t first;
 } attention_bias;
 
+/// The floats that layer norm keeps of a row: its mean, what is missing to the mean, and the reciprocal of its standard
+/// deviation.
+#define ATTENTION_LAYER_NORM_STATISTICS 3
+
+/// Rows to be normalised, each of n >= 1 floats, one behind the other.
+typedef struct attention_norm {
+  const float *_Nonnull x;
+  /// Added to x before anything else, or NULL; then `sum` receives the sum, and may be x itself.
+  const float *_Nullable residual;
+  float *_Nullable sum;
+  /// One for each column, or NULL for 1 and 0.
+  const float *_Nullable weight;
+  const float *_Nullable bias;
+  float epsilon;
+  float *_Nonnull y;
+  /// ATTENTION_LAYER_NORM_STATISTICS floats for each row of a layer norm, the reciprocal of the root mean square alone for
+  /// an RMS norm; or NULL.
+  float *_Nullable statistics;
+  size_t rows, n;
+} attention_norm;
+
+/// The way back through rows of a norm, of n >= 1 floats each.
+typedef struct attention_norm_gradient {
+  const float *_Nonnull upstream;
+  /// What was normalised; NULL where neither of_x nor of_weight is.
+  const float *_Nullable x;
+  const float *_Nonnull statistics;
+  const float *_Nullable weight;
+  /// Added to of_x, or NULL.
+  const float *_Nullable added;
+  float *_Nullable of_x;
+  /// The rows' shares are added here, one after the other: n floats each, or NULL.
+  float *_Nullable of_weight;
+  float *_Nullable of_bias;
+  size_t rows, n;
+} attention_norm_gradient;
+
 /// One compiled set of kernels.
 typedef struct attention_kernels {
   attention_instruction_set isa;
@@ -88,6 +125,16 @@ typedef struct attention_kernels {
   /// y[i] = upstream[i] * f'(x[i]). y may be x or upstream.
   void (*_Nonnull activation_gradient)(attention_activation activation, const float *_Nonnull x,
                                        const float *_Nonnull upstream, float *_Nonnull y, size_t n);
+  /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias of each row, with its biased variance; accurate where the
+  /// mean is large beside the spread. Each row's bits depend on its own floats alone. A NaN or infinity in a row makes
+  /// that row NaN, and no other.
+  void (*_Nonnull layer_norm)(const attention_norm *_Nonnull norm);
+  /// y = x / sqrt(mean(x^2) + epsilon) * weight + bias of each row.
+  void (*_Nonnull rms_norm)(const attention_norm *_Nonnull norm);
+  void (*_Nonnull layer_norm_gradient)(const attention_norm_gradient *_Nonnull norm);
+  void (*_Nonnull rms_norm_gradient)(const attention_norm_gradient *_Nonnull norm);
+  /// sums[i] += x[i].
+  void (*_Nonnull add_to_doubles)(const float *_Nonnull x, double *_Nonnull sums, size_t n);
 
   /// The dot product of x and y.
   float (*_Nonnull dot)(const float *_Nonnull x, const float *_Nonnull y, size_t n);
