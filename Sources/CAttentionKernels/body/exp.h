@@ -40,8 +40,8 @@ VECTOR_FN vf v_exp(vf x) {
   return x;
 }
 
-/// y[i] = e^(x[i] - shift) and its sum, in the order: turns of EXP_WIDTH vectors, each summed by pairs, then the vectors
-/// left over, then the tail. x - 0 is x, -0 included, so that e^x is the same code.
+/// y[i] = e^(x[i] - shift), unless y is NULL, and its sum, in the order: turns of EXP_WIDTH vectors, each summed by
+/// pairs, then the vectors left over, then the tail. x - 0 is x, -0 included, so that e^x is the same code.
 VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
   vf shifts = v_set(shift);
   vf total = v_set(0);
@@ -50,17 +50,17 @@ VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
     vf e[EXP_WIDTH];
     for (size_t k = 0; k < EXP_WIDTH; k++) e[k] = v_load(x + i + k * LANES) - shifts;
     v_exp_all(e, EXP_WIDTH);
-    for (size_t k = 0; k < EXP_WIDTH; k++) v_store(y + i + k * LANES, e[k]);
+    for (size_t k = 0; k < EXP_WIDTH && y; k++) v_store(y + i + k * LANES, e[k]);
     total += (e[0] + e[1]) + (e[2] + e[3]);
   }
   for (; i + LANES <= n; i += LANES) {
     vf e = v_exp(v_load(x + i) - shifts);
-    v_store(y + i, e);
+    if (y) v_store(y + i, e);
     total += e;
   }
   if (i < n) {
     vf e = v_exp(v_load_first(x + i, n - i) - shifts);
-    v_store_first(y + i, e, n - i);
+    if (y) v_store_first(y + i, e, n - i);
     total += v_select(v_first(n - i), e, v_set(0));
   }
   return total;
@@ -69,3 +69,5 @@ VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
 static void exp_(const float *x, float *y, size_t n) { (void)v_exp_rows(x, 0, y, n); }
 
 static float exp_sum_(const float *x, float shift, float *y, size_t n) { return v_sum(v_exp_rows(x, shift, y, n)); }
+
+static float sum_of_exp_(const float *x, float shift, size_t n) { return v_sum(v_exp_rows(x, shift, 0, n)); }

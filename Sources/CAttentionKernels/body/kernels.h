@@ -14,7 +14,10 @@
 #include "masks.h"
 #include "measurement.h"
 #include "norms.h"
+#include "random.h"
 #include "tile.h"
+
+#include "probabilities.h"
 #include "transpose.h"
 
 /// The table of a set: its tag and its printed name.
@@ -26,6 +29,8 @@
     .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS,                   \
     .layer_norm = layer_norm_, .rms_norm = rms_norm_, .layer_norm_gradient = layer_norm_gradient_,                     \
     .rms_norm_gradient = rms_norm_gradient_, .add_to_doubles = add_to_doubles_,                                        \
+    .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_, .softmax_gradient = softmax_gradient_,                 \
+    .log_softmax_gradient = log_softmax_gradient_, .random_words = random_words_, .dropout = dropout_,                 \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \

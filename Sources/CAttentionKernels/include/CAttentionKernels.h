@@ -136,6 +136,23 @@ typedef struct attention_kernels {
   /// sums[i] += x[i].
   void (*_Nonnull add_to_doubles)(const float *_Nonnull x, double *_Nonnull sums, size_t n);
 
+  /// The sum of e^(x[i] - shift). A finite shift; x may hold -inf and NaN.
+  float (*_Nonnull sum_of_exp)(const float *_Nonnull x, float shift, size_t n);
+  /// y[i] = (x[i] - first) - second.
+  void (*_Nonnull subtract_both)(const float *_Nonnull x, float first, float second, float *_Nonnull y, size_t n);
+  /// The way back through p = softmax(x): y[i] = p[i] * (upstream[i] - sum over j of p[j] * upstream[j]).
+  void (*_Nonnull softmax_gradient)(const float *_Nonnull p, const float *_Nonnull upstream, float *_Nonnull y,
+                                    size_t n);
+  /// The way back through x = log(softmax(…)): y[i] = upstream[i] - e^x[i] * sum over j of upstream[j].
+  void (*_Nonnull log_softmax_gradient)(const float *_Nonnull x, const float *_Nonnull upstream, float *_Nonnull y,
+                                        size_t n);
+
+  /// words[i] = 32 random bits for place first + i of a stream (Philox 4x32-10): equal on every set.
+  void (*_Nonnull random_words)(uint64_t seed, uint64_t stream, uint64_t first, uint32_t *_Nonnull words, size_t n);
+  /// y[i] = factor * x[i] where the random word of place first + i is at least `threshold`, else 0.
+  void (*_Nonnull dropout)(const float *_Nonnull x, float *_Nonnull y, size_t n, uint64_t seed, uint64_t stream,
+                           uint64_t first, uint32_t threshold, float factor);
+
   /// The dot product of x and y.
   float (*_Nonnull dot)(const float *_Nonnull x, const float *_Nonnull y, size_t n);
 

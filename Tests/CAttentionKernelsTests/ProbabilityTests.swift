@@ -1,0 +1,69 @@
+import AttentionTestSupport
+import CAttentionKernels
+import Foundation
+import Testing
+
+@Suite struct ProbabilityTests {
+  static let counts = Array(1...67) + [127, 1000, 4099]
+
+  /// A row of logits, an upstream gradient, and the softmax of the former in float64.
+  struct Row {
+    let logits, upstream: [Float]
+    let maximum: Float
+    let sum: Double
+    var probabilities: [Double] { logits.map { exp(Double($0) - Double(maximum)) / sum } }
+
+    init(_ count: Int) {
+      let logits = Noise.floats(count, in: -9...9, seed: count)
+      let maximum = logits.max()!
+      (self.logits, self.maximum, upstream) = (logits, maximum, Noise.floats(count, in: -2...2, seed: count + 1))
+      sum = logits.reduce(0) { $0 + exp(Double($1) - Double(maximum)) }
+    }
+  }
+
+  @Test(arguments: KernelSet.available)
+  func sumOfExpIsThatOfExpSum(set: KernelSet) {
+    for count in Self.counts {
+      let row = Row(count)
+      let x = GuardedBuffer(row.logits, edge: .end)
+      let sum = set.kernels.sum_of_exp(x.base, row.maximum, count)
+      #expect(abs(Double(sum) - row.sum) < 1e-6 * row.sum)
+      var kept = [Float](repeating: 0, count: count)
+      #expect(sum == set.kernels.exp_sum(x.base, row.maximum, &kept, count))
+      x.elements[count / 2] = -.infinity
+      #expect(set.kernels.sum_of_exp(x.base, row.maximum, count).isFinite)
+      x.elements[count / 2] = .nan
+      #expect(set.kernels.sum_of_exp(x.base, row.maximum, count).isNaN)
+      #expect(x.surroundingsAreIntact)
+    }
+    #expect(set.kernels.sum_of_exp([1], 0, 0) == 0)
+  }
+
+  @Test(arguments: KernelSet.available)
+  func gradientsAgreeWithFloat64InGuardedMemory(set: KernelSet) {
+    for count in Self.counts {
+      let row = Row(count)
+      let probabilities = row.probabilities
+      for edge in GuardedBuffer<Float>.Edge.allCases {
+        let upstream = GuardedBuffer(row.upstream, edge: edge)
+        let p = GuardedBuffer(probabilities.map { Float($0) }, edge: edge)
+        let logarithms = GuardedBuffer(probabilities.map { Float(log($0)) }, edge: edge)
+        let y = GuardedBuffer(repeating: Float.nan, count: count, edge: edge)
+        let dot = zip(probabilities, row.upstream).reduce(0) { $0 + $1.0 * Double($1.1) }
+        set.kernels.softmax_gradient(p.base, upstream.base, y.base, count)
+        for (index, value) in y.values.enumerated() {
+          #expect(abs(Double(value) - probabilities[index] * (Double(row.upstream[index]) - dot)) < 1e-6, "\(count)")
+        }
+        let sum = row.upstream.reduce(0) { $0 + Double($1) }
+        set.kernels.log_softmax_gradient(logarithms.base, upstream.base, y.base, count)
+        for (index, value) in y.values.enumerated() {
+          let expected = Double(row.upstream[index]) - probabilities[index] * sum
+          #expect(abs(Double(value) - expected) < 2e-6 * (1 + abs(sum) * 0.1), "\(count)")
+        }
+        set.kernels.subtract_both(upstream.base, 0.5, 0.25, y.base, count)
+        #expect(sameBits(y.values, row.upstream.map { ($0 - 0.5) - 0.25 }))
+        for buffer in [upstream, p, logarithms, y] { #expect(buffer.surroundingsAreIntact) }
+      }
+    }
+  }
+}
