@@ -21,6 +21,8 @@ public struct AttentionOptions: Sendable {
   public var scale: Float?
   /// c in c·tanh(score/c), applied before biases and masks; none unless given.
   public var softcap: Float?
+  /// Which weights are dropped, for training; none unless given.
+  public var dropout: AttentionDropout?
   /// The path that computes.
   public var path: AttentionPath
   /// The fused path's tiles in place of the plan's, for `attention bench tune`.
@@ -29,13 +31,16 @@ public struct AttentionOptions: Sendable {
   /// Creates options; each left out keeps its default.
   ///
   /// - Precondition: `scale` is finite; `softcap` lies in 2⁻¹²⁶...2¹²⁶, where its reciprocal keeps its precision.
-  public init(scale: Float? = nil, softcap: Float? = nil, path: AttentionPath = .automatic) {
+  public init(
+    scale: Float? = nil, softcap: Float? = nil, dropout: AttentionDropout? = nil, path: AttentionPath = .automatic
+  ) {
     require(scale?.isFinite ?? true, "AttentionOptions: a scale of \(scale ?? 0) is not finite")
     require(
       softcap.map { $0 >= 0x1p-126 && $0 <= 0x1p126 } ?? true,
       "AttentionOptions: a softcap of \(softcap ?? 0) does not lie in 2⁻¹²⁶...2¹²⁶")
     self.scale = scale
     self.softcap = softcap
+    self.dropout = dropout
     self.path = path
   }
 }

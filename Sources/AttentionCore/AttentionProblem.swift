@@ -97,11 +97,16 @@ final class AttentionProblem: @unchecked Sendable {
   let scores: [(stage: AttentionScoreStage, output: ScoreOutput)]
   /// Where the maxima and the sums of an unfinished softmax go; `output` then takes its values, not divided.
   let partial: (maximum: Output, sum: Output)?
+  /// Where each row's reference and its sum of weights go, from which the way back computes the weights again.
+  let statistics: (reference: Output, sum: Output)?
+  /// Which weights are dropped, if any.
+  let dropout: AttentionDropout?
 
   init(
     shape: AttentionShape, scale: Float, softcap: Float?, mask: MaskGeometry, query: Input, keys: Keys, output: Output,
     logSumExp: Output?, weights: ScoreOutput?, scores: [(stage: AttentionScoreStage, output: ScoreOutput)],
-    partial: (maximum: Output, sum: Output)? = nil
+    partial: (maximum: Output, sum: Output)? = nil, statistics: (reference: Output, sum: Output)? = nil,
+    dropout: AttentionDropout? = nil
   ) {
     self.shape = shape
     self.scale = scale
@@ -114,6 +119,8 @@ final class AttentionProblem: @unchecked Sendable {
     self.weights = weights
     self.scores = scores
     self.partial = partial
+    self.statistics = statistics
+    self.dropout = dropout
   }
 
   /// Whether keys lie in panels already.
@@ -131,6 +138,14 @@ final class AttentionProblem: @unchecked Sendable {
   var value: Input {
     guard case .rows(_, let value) = keys else { fatalError("attention: only the fused path reads a cache") }
     return value
+  }
+
+  /// Notes the reference and the sum of a row: (−∞, 0) where it sees nothing, and NaN where its softmax is undefined.
+  func writeStatistics(sequence: Int, head: Int, row: Int, reference: Float, sum: Float) {
+    guard let statistics else { return }
+    let isDefined = !sum.isNaN && (reference.isFinite || (reference == -.infinity && sum == 0))
+    statistics.reference.row(sequence: sequence, head: head, row: row).pointee = isDefined ? reference : .nan
+    statistics.sum.row(sequence: sequence, head: head, row: row).pointee = isDefined ? sum : .nan
   }
 
   func scoreOutput(_ stage: AttentionScoreStage) -> ScoreOutput? { scores.first { $0.stage == stage }?.output }

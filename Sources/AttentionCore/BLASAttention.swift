@@ -176,6 +176,18 @@ private struct BLASBlock {
     if let output = problem.weights?.row(sequence: sequence, head: head, row: query) {
       copy(scores, keys, filling: 0, to: output)
     }
+    if problem.statistics != nil {
+      let seesNothing =
+        maximum == -.infinity
+        && !keys.contains { problem.mask.cellAllows(sequence: sequence, head: head, query: query, key: $0) }
+      problem.writeStatistics(
+        sequence: sequence, head: head, row: query, reference: maximum,
+        sum: maximum.isFinite ? sum : seesNothing ? 0 : .nan)
+    }
+    if let dropout = problem.dropout {
+      let place = AttentionDropout.RowPlace(sequence: sequence, heads: problem.shape.heads, head: head, query: query)
+      dropout.apply(to: scores, into: scores, count: keys.count, row: place, firstKey: keys.lowerBound)
+    }
   }
 
   /// Writes the block's rows of weights·V.

@@ -72,7 +72,13 @@ private func naiveRow(_ problem: AttentionProblem, sequence: Int, head: Int, que
   problem.logSumExp?.row(sequence: sequence, head: head, row: query).pointee =
     maximum.isInfinite ? maximum : maximum + logf(sum)
 
+  problem.writeStatistics(sequence: sequence, head: head, row: query, reference: maximum, sum: sum)
+
   // Weights times values.
+  if let dropout = problem.dropout {
+    let place = AttentionDropout.RowPlace(sequence: sequence, heads: shape.heads, head: head, query: query)
+    dropout.apply(to: weights, into: &weights, count: keys, row: place, firstKey: 0)
+  }
   let output = problem.output.row(sequence: sequence, head: head, row: query)
   output.update(repeating: 0, count: shape.valueWidth)
   for key in 0..<keys where allowed[key] {

@@ -106,6 +106,7 @@ func runAttention(
   guard !shape.isEmpty else { return }
   let scoreStrides = AttentionProblem.Strides.scores(
     queryLengths: shape.queryLengths, keyLengths: shape.keyLengths, heads: shape.heads)
+  let statistics = outputs.statistics
   outputs.withPointers { output, logSumExp, weights, scores in
     let problem = AttentionProblem(
       shape: shape, scale: options.scale ?? shape.scale, softcap: options.softcap, mask: geometry,
@@ -113,7 +114,8 @@ func runAttention(
       output: .init(base: output, strides: outputStrides),
       logSumExp: logSumExp.map { .init(base: $0, strides: logSumExpStrides) },
       weights: weights.map { .init(base: $0, strides: scoreStrides) },
-      scores: scores.map { ($0.0, .init(base: $0.1, strides: scoreStrides)) })
+      scores: scores.map { ($0.0, .init(base: $0.1, strides: scoreStrides)) },
+      statistics: statistics?.outputs(logSumExpStrides), dropout: options.dropout)
     switch AttentionPlan.choose(options.path, shape: shape).path {
     case .naive: runNaive(problem)
     case .blas: runBLAS(problem)

@@ -28,7 +28,19 @@ extension FusedTile {
       divideOneByOne(sums)
     }
     writeLogSumExp(sums)
+    writeStatistics(sums)
     writeExtras(sums)
+  }
+
+  private func writeStatistics(_ sums: RowSums) {
+    guard problem.statistics != nil else { return }
+    for (index, place) in keys.places.enumerated() {
+      let (reference, sum) = (sums.references[index], sums.sums[index])
+      let isEmpty = state(index, reference: reference) == .empty
+      problem.writeStatistics(
+        sequence: sequence, head: place.head, row: place.query, reference: reference,
+        sum: isEmpty ? 0 : reference.isFinite ? sum : .nan)
+    }
   }
 
   /// Writes the rows as if all of them were finite; whether they are.
@@ -154,6 +166,7 @@ extension FusedTile {
       }
     }
     forEachWeightBlock(sums) { block, columns in
+      drop(block, columns)
       let start = block * tiling.blockKeys
       for key in (columns.lowerBound + start..<columns.upperBound + start).clamped(to: blocks.first..<blocks.count) {
         blocks.copyValues(key, into: values)

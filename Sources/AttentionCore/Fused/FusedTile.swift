@@ -144,11 +144,24 @@ struct FusedTile {
       score(block, columns, isPartial: isPartial)
       let rescales = kernels.pointee.softmax_tile(
         scores, scoreStride, rows.count, columns.count, sums.references, sums.sums, factors)
+      drop(block, columns)
       if rescales, !isFirst { kernels.pointee.scale_rows(sums.output, padded, rows.count, padded, factors) }
       multiplyValues(block, columns, into: sums.output, adding: !isFirst, cleaned: cleaned)
       isFirst = false
     }
     if isFirst { sums.output.update(repeating: 0, count: rows.count * padded) }
+  }
+
+  /// Drops weights that are not divided by their sums yet: the sums are those of all of them.
+  func drop(_ block: Int, _ columns: Range<Int>) {
+    guard let dropout = problem.dropout else { return }
+    for (index, place) in keys.places.enumerated() {
+      let row = AttentionDropout.RowPlace(
+        sequence: sequence, heads: problem.shape.heads, head: place.head, query: place.query)
+      dropout.apply(
+        to: scores + index * scoreStride, into: scores + index * scoreStride, count: columns.count, row: row,
+        firstKey: block * tiling.blockKeys + columns.lowerBound)
+    }
   }
 
   private func multiplyValues(

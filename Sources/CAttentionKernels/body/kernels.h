@@ -35,5 +35,6 @@
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \
     .additive_scores = additive_scores_, .additive_gradients = additive_gradients_,                                    \
+    .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
     .activate = activate_, .activation_gradient = activation_gradient_                                                 \
   }

@@ -143,3 +143,33 @@ static unsigned classify_bytes_(const uint8_t *x, size_t n) {
   }
   return (any != 0 ? 1u : 0u) | (least == 0 ? 2u : 0u);
 }
+
+static void score_gradients_(
+    const float *weights, float *gradients, size_t stride, size_t rows, size_t columns, const float *means) {
+  for (size_t row = 0; row < rows; row++, weights += stride, gradients += stride) {
+    vf mean = v_set(means[row]);
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    vf weight = v_get(weights + (i), (count));                                                                         \
+    /* A selection: behind a mask, what is no number is multiplied by nothing. */                                      \
+    vf slope = weight * (v_get(gradients + (i), (count)) - mean);                                                      \
+    v_put(gradients + (i), v_select(v_equal(weight, v_set(0)), v_set(0), slope), (count));                             \
+  } while (0)
+    FOR_EACH_VECTOR(columns, STEP);
+#undef STEP
+  }
+}
+
+static void softcap_gradients_(const float *capped, float cap, float *gradients, size_t n) {
+  vf inverse = v_set(1.0f / cap);
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    vf share = v_get(capped + (i), (count)) * inverse;                                                                 \
+    /* 1 - t² as a product: near the cap a difference of squares would be of rounding alone. */                        \
+    vf slope = (v_set(1.0f) - share) * (v_set(1.0f) + share);                                                          \
+    vf gradient = v_get(gradients + (i), (count));                                                                     \
+    v_put(gradients + (i), v_select(v_equal(gradient, v_set(0)), v_set(0), gradient * slope), (count));                \
+  } while (0)
+  FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}

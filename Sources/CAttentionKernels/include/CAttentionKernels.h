@@ -190,6 +190,13 @@ typedef struct attention_kernels {
   bool (*_Nonnull softmax_tile)(float *_Nonnull scores, size_t stride, size_t rows, size_t columns,
                                 float *_Nonnull references, float *_Nonnull sums, float *_Nonnull factors);
 
+  /// The way back through a softmax over a tile: gradients = weights * (gradients - means[row]), and 0 where a weight is 0.
+  void (*_Nonnull score_gradients)(const float *_Nonnull weights, float *_Nonnull gradients, size_t stride,
+                                   size_t rows, size_t columns, const float *_Nonnull means);
+
+  /// The way back through softcap: gradients[i] *= 1 - (capped[i] / cap)^2, and 0 stays 0.
+  void (*_Nonnull softcap_gradients)(const float *_Nonnull capped, float cap, float *_Nonnull gradients, size_t n);
+
   /// y[i] = e^(x[i] - reference) * factor, by the same exponential as softmax_tile. A finite reference >= x[i] - 6.
   void (*_Nonnull weights_row)(const float *_Nonnull x, float reference, float factor, float *_Nonnull y, size_t n);
 
