@@ -1,0 +1,135 @@
+import AttentionCore
+import AttentionTensors
+
+/// Decoder blocks one after the other, and a last norm where blocks normalise first.
+///
+/// Parameters, as PyTorch's `nn.TransformerDecoder`: "layers.0.…", "layers.1.…", and "norm.…" if there is a last norm.
+public struct Decoder: Layer {
+  /// The blocks, first to last.
+  public var blocks: [DecoderBlock]
+  /// After the last block.
+  public var norm: Normalisation?
+
+  /// What every block keeps between the steps of incremental decoding.
+  public struct State: Sendable {
+    /// One for each block.
+    public internal(set) var blocks: [DecoderBlock.State]
+  }
+
+  /// Creates a stack with PyTorch's initial values.
+  ///
+  /// - Parameters:
+  ///   - configuration: of every block.
+  ///   - blockCount: the number of blocks.
+  ///   - hasFinalNorm: whether the last block's output is normalised; where blocks normalise first unless given.
+  ///   - generator: where the initial values come from.
+  public init(
+    _ configuration: BlockConfiguration, blockCount: Int, hasFinalNorm: Bool? = nil,
+    using generator: inout some RandomNumberGenerator
+  ) {
+    require(blockCount >= 0, "Decoder: \(blockCount) blocks")
+    blocks = (0..<blockCount).map { _ in DecoderBlock(configuration, using: &generator) }
+    norm = hasFinalNorm ?? (configuration.normPlacement == .pre) ? configuration.makeNorm() : nil
+  }
+
+  /// `[tokens, width]` to `[tokens, width]`, for training and for whole sequences.
+  ///
+  /// - Parameters:
+  ///   - x: the rows.
+  ///   - layout: the sequences.
+  ///   - memory: the encoder's output, `[memory tokens, width]`.
+  ///   - memoryLayout: its sequences, as many.
+  ///   - mask: of self-attention; causal unless given.
+  ///   - memoryMask: of attention to the memory: padding of the source, if any.
+  ///   - key: what decides what is dropped in training; nothing unless given.
+  public func callAsFunction(
+    _ x: Tensor, layout: SequenceLayout, memory: Tensor, memoryLayout: SequenceLayout,
+    mask: AttentionMask = .causal(.start), memoryMask: AttentionMask = .none, dropout key: DropoutKey? = nil
+  ) -> Tensor {
+    var x = x
+    for (index, block) in blocks.enumerated() {
+      x = block(
+        x, layout: layout, memory: memory, memoryLayout: memoryLayout, mask: mask, memoryMask: memoryMask,
+        dropout: key?.child(index))
+    }
+    return norm.map { $0(x) } ?? x
+  }
+
+  /// The state before the first row: what every block makes of the memory.
+  public func makeState(memory: Tensor, layout: SequenceLayout) -> State {
+    State(blocks: blocks.map { $0.makeState(memory: memory, layout: layout) })
+  }
+
+  /// The next rows of each sequence, after those that the state holds. No gradients.
+  ///
+  /// - Precondition: the state comes from this stack.
+  public func callAsFunction(_ x: Tensor, layout: SequenceLayout, state: inout State) -> Tensor {
+    require(state.blocks.count == blocks.count, "Decoder: a state of \(state.blocks.count) blocks for \(blocks.count)")
+    var x = x
+    for (index, block) in blocks.enumerated() { x = block(x, layout: layout, state: &state.blocks[index]) }
+    return norm.map { $0(x) } ?? x
+  }
+
+  /// Lists the parameters.
+  public mutating func visitParameters(
+    _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
+  ) rethrows {
+    for index in blocks.indices { try blocks[index].visitParameters(under: "layers.\(index)", visit) }
+    if norm != nil { try norm!.visitParameters(under: "norm", visit) }
+  }
+}
+
+/// An encoder, and a decoder that attends to its output (Vaswani et al., 1706.03762, §3).
+///
+/// Rows go in and come out: embeddings and the output map are the model's that it is part of. Parameters, as PyTorch's
+/// `nn.Transformer`: "encoder.…", "decoder.…".
+public struct EncoderDecoder: Layer {
+  /// Of the source.
+  public var encoder: Encoder
+  /// Of the target.
+  public var decoder: Decoder
+
+  /// Creates both stacks with PyTorch's initial values.
+  ///
+  /// - Parameters:
+  ///   - configuration: of every block.
+  ///   - encoderBlocks: the number of encoder blocks.
+  ///   - decoderBlocks: the number of decoder blocks.
+  ///   - hasFinalNorms: whether both outputs are normalised, as PyTorch's `nn.Transformer` does always; where blocks
+  ///     normalise first unless given.
+  ///   - generator: where the initial values come from.
+  public init(
+    _ configuration: BlockConfiguration, encoderBlocks: Int, decoderBlocks: Int, hasFinalNorms: Bool? = nil,
+    using generator: inout some RandomNumberGenerator
+  ) {
+    encoder = Encoder(
+      configuration, blockCount: encoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
+    decoder = Decoder(
+      configuration, blockCount: decoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
+  }
+
+  /// The decoder's rows, `[tokens, width]`, for training and for whole sequences.
+  ///
+  /// - Parameters:
+  ///   - source: rows of the source, `[source tokens, width]`.
+  ///   - sourceLayout: its sequences.
+  ///   - target: rows of the target, `[tokens, width]`.
+  ///   - targetLayout: its sequences, as many.
+  ///   - key: what decides what is dropped in training; nothing unless given.
+  public func callAsFunction(
+    source: Tensor, sourceLayout: SequenceLayout, target: Tensor, targetLayout: SequenceLayout,
+    dropout key: DropoutKey? = nil
+  ) -> Tensor {
+    let memory = encoder(source, layout: sourceLayout, dropout: key?.child(0))
+    return decoder(
+      target, layout: targetLayout, memory: memory, memoryLayout: sourceLayout, dropout: key?.child(1))
+  }
+
+  /// Lists the parameters.
+  public mutating func visitParameters(
+    _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
+  ) rethrows {
+    try encoder.visitParameters(under: "encoder", visit)
+    try decoder.visitParameters(under: "decoder", visit)
+  }
+}

@@ -1,0 +1,54 @@
+import AttentionTensors
+
+/// The weight of a linear layer, `[outputs, inputs]`: rows while it is trained, panels once it is used without gradients.
+///
+/// It is the same matrix throughout: what changes is how it lies in memory. Only one form is kept, so that a model takes
+/// the memory of its weights once.
+final class LinearWeight: Sendable {
+  private struct Form: Sendable {
+    var rows: Tensor?
+    /// Ranges of outputs that were packed, in the order in which they were asked for.
+    var parts: [(outputs: Range<Int>, matrix: PackedMatrix)] = []
+  }
+
+  /// `[outputs, inputs]`.
+  let shape: [Int]
+  private let form: Guarded<Form>
+
+  /// - Precondition: the weight has rank 2.
+  init(_ rows: Tensor) {
+    require(rows.rank == 2, "Linear: a weight has the shape [outputs, inputs], not \(rows.shape)")
+    shape = rows.shape
+    form = Guarded(Form(rows: rows))
+  }
+
+  /// The rows, tracked if they were; copied out of panels if need be.
+  var rows: Tensor {
+    form.withLock { form in
+      if let rows = form.rows { return rows }
+      let parts = form.parts.sorted { $0.outputs.lowerBound < $1.outputs.lowerBound }
+      return Tensor.concatenated(parts.map { $0.matrix.unpackedTransposed() })
+    }
+  }
+
+  var isTracked: Bool { form.withLock { $0.rows?.isTracked ?? false } }
+
+  /// The panels of some outputs, packed at the first call.
+  func packed(_ outputs: Range<Int>) -> PackedMatrix {
+    form.withLock { form in
+      if let part = form.parts.first(where: { $0.outputs == outputs }) { return part.matrix }
+      let rows =
+        form.rows
+        ?? Tensor.concatenated(
+          form.parts.sorted { $0.outputs.lowerBound < $1.outputs.lowerBound }.map { $0.matrix.unpackedTransposed() })
+      let matrix = PackedMatrix(
+        transposing: outputs == 0..<shape[0] ? rows.detached() : rows.detached().sliced(outputs))
+      // Other cuts of the same rows would be kept twice.
+      form.parts.removeAll { $0.outputs.overlaps(outputs) }
+      form.parts.append((outputs, matrix))
+      let isWhole = form.parts.reduce(0) { $0 + $1.outputs.count } == shape[0]
+      form.rows = isWhole ? nil : rows
+      return matrix
+    }
+  }
+}
