@@ -47,7 +47,7 @@ import Testing
           x, layout: layout, mask: mask)
       ]
     case "encoder":
-      let encoder = Encoder(
+      let encoder = TransformerEncoder(
         try block(fixture), blockCount: try fixture.integer("blocks"), hasFinalNorm: try fixture.bool("final"),
         using: &generator)
       return ["result": try loaded(encoder, parameters)(x, layout: layout, mask: mask)]
@@ -65,7 +65,7 @@ import Testing
       let layer = try loaded(DecoderBlock(try block(fixture), using: &generator), parameters)
       return layer(x, layout: layout, memory: memory, memoryLayout: memoryLayout)
     case "decoder":
-      let decoder = Decoder(
+      let decoder = TransformerDecoder(
         try block(fixture), blockCount: try fixture.integer("blocks"), hasFinalNorm: try fixture.bool("final"),
         using: &generator)
       return try loaded(decoder, parameters)(x, layout: layout, memory: memory, memoryLayout: memoryLayout)

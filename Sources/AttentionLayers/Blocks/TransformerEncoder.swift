@@ -3,9 +3,9 @@ import AttentionTensors
 
 /// Encoder blocks one after the other, and a last norm where blocks normalise first.
 ///
-/// With a causal mask, and caches, the same stack is a GPT-like decoder. Parameters, as PyTorch's
+/// (Swift's `Encoder` is the protocol of `Codable`.) With a causal mask, and caches, the same stack is a GPT-like decoder. Parameters, as PyTorch's
 /// `nn.TransformerEncoder`: "layers.0.…", "layers.1.…", and "norm.…" if there is a last norm.
-public struct Encoder: Layer {
+public struct TransformerEncoder: Layer {
   /// The blocks, first to last.
   public var blocks: [EncoderBlock]
   /// After the last block.
@@ -22,7 +22,7 @@ public struct Encoder: Layer {
     _ configuration: BlockConfiguration, blockCount: Int, hasFinalNorm: Bool? = nil,
     using generator: inout some RandomNumberGenerator
   ) {
-    require(blockCount >= 0, "Encoder: \(blockCount) blocks")
+    require(blockCount >= 0, "TransformerEncoder: \(blockCount) blocks")
     blocks = (0..<blockCount).map { _ in EncoderBlock(configuration, using: &generator) }
     norm = hasFinalNorm ?? (configuration.normPlacement == .pre) ? configuration.makeNorm() : nil
   }
@@ -62,7 +62,7 @@ public struct Encoder: Layer {
   public func callAsFunction(
     _ x: Tensor, layout: SequenceLayout, caches: inout [KeyValueCache], mask: AttentionMask = .causal(.end)
   ) -> Tensor {
-    require(caches.count == blocks.count, "Encoder: \(caches.count) caches for \(blocks.count) blocks")
+    require(caches.count == blocks.count, "TransformerEncoder: \(caches.count) caches for \(blocks.count) blocks")
     var x = x
     for (index, block) in blocks.enumerated() { x = block(x, layout: layout, cache: &caches[index], mask: mask) }
     return norm.map { $0(x) } ?? x

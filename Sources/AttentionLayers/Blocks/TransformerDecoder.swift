@@ -4,7 +4,7 @@ import AttentionTensors
 /// Decoder blocks one after the other, and a last norm where blocks normalise first.
 ///
 /// Parameters, as PyTorch's `nn.TransformerDecoder`: "layers.0.…", "layers.1.…", and "norm.…" if there is a last norm.
-public struct Decoder: Layer {
+public struct TransformerDecoder: Layer {
   /// The blocks, first to last.
   public var blocks: [DecoderBlock]
   /// After the last block.
@@ -27,7 +27,7 @@ public struct Decoder: Layer {
     _ configuration: BlockConfiguration, blockCount: Int, hasFinalNorm: Bool? = nil,
     using generator: inout some RandomNumberGenerator
   ) {
-    require(blockCount >= 0, "Decoder: \(blockCount) blocks")
+    require(blockCount >= 0, "TransformerDecoder: \(blockCount) blocks")
     blocks = (0..<blockCount).map { _ in DecoderBlock(configuration, using: &generator) }
     norm = hasFinalNorm ?? (configuration.normPlacement == .pre) ? configuration.makeNorm() : nil
   }
@@ -64,7 +64,9 @@ public struct Decoder: Layer {
   ///
   /// - Precondition: the state comes from this stack.
   public func callAsFunction(_ x: Tensor, layout: SequenceLayout, state: inout State) -> Tensor {
-    require(state.blocks.count == blocks.count, "Decoder: a state of \(state.blocks.count) blocks for \(blocks.count)")
+    require(
+      state.blocks.count == blocks.count,
+      "TransformerDecoder: a state of \(state.blocks.count) blocks for \(blocks.count)")
     var x = x
     for (index, block) in blocks.enumerated() { x = block(x, layout: layout, state: &state.blocks[index]) }
     return norm.map { $0(x) } ?? x
@@ -85,9 +87,9 @@ public struct Decoder: Layer {
 /// `nn.Transformer`: "encoder.…", "decoder.…".
 public struct EncoderDecoder: Layer {
   /// Of the source.
-  public var encoder: Encoder
+  public var encoder: TransformerEncoder
   /// Of the target.
-  public var decoder: Decoder
+  public var decoder: TransformerDecoder
 
   /// Creates both stacks with PyTorch's initial values.
   ///
@@ -102,9 +104,9 @@ public struct EncoderDecoder: Layer {
     _ configuration: BlockConfiguration, encoderBlocks: Int, decoderBlocks: Int, hasFinalNorms: Bool? = nil,
     using generator: inout some RandomNumberGenerator
   ) {
-    encoder = Encoder(
+    encoder = TransformerEncoder(
       configuration, blockCount: encoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
-    decoder = Decoder(
+    decoder = TransformerDecoder(
       configuration, blockCount: decoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
   }
 
