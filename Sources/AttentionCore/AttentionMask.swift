@@ -138,6 +138,14 @@ public struct AttentionMask: Sendable {
 }
 
 extension AttentionMask.Condition {
+  /// Whether it places queries among the keys.
+  var isAligned: Bool {
+    switch self {
+    case .band, .linearBias: true
+    case .keyLengths, .documents, .allowed, .predicate, .bias: false
+    }
+  }
+
   /// How to spell a condition that is aligned to the start, which a call with only the last queries of a sequence would
   /// put in another place; nil for others.
   var startAlignment: String? {

@@ -9,6 +9,9 @@ import AttentionTensors
 /// The queries of a sequence are its last positions, so that a causal mask is aligned to the `.end`. Prefill, chunks and
 /// one token at a time give equal bits on cores with small-matrix kernels, and agree within the tolerance on others.
 ///
+/// A cache may also hold a memory that the queries are no part of, an encoder's output: with a mask of which nothing is
+/// aligned there may be more queries than keys. No gradients flow through a cache.
+///
 /// - Parameters:
 ///   - query: `[query tokens, Hq · dk]`.
 ///   - layout: the query's sequences: as many as the cache has; a length may be 0.
@@ -44,9 +47,11 @@ struct CachedCall {
     queryShape: [Int], layout: SequenceLayout, cache: KeyValueCache, heads: Int, mask: AttentionMask,
     options: AttentionOptions
   ) {
+    // Queries over a memory are not among its positions: there may be more of them.
+    let isMemory = cache.window == nil && !mask.conditions.contains(where: \.isAligned)
     require(
       queryShape == [layout.tokenCount, heads * cache.keyWidth] && layout.sequenceCount == cache.sequenceCount
-        && zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 },
+        && (isMemory || zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 }),
       """
       attention: query \(queryShape) with lengths \(layout.lengths) and \(heads) heads does not fit a cache of \
       \(cache.lengths) keys, \(cache.keyValueHeads) kv heads, keys \(cache.keyWidth) wide
@@ -61,6 +66,7 @@ struct CachedCall {
         \(kept)
         """)
     }
+    require(options.dropout == nil, "attention: over a cache, no weights are dropped")
     require(
       options.path == .automatic || options.path == .fused,
       "attention: a cache is read by the fused path, not by \(options.path.rawValue)")

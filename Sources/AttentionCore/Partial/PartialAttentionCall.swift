@@ -77,6 +77,7 @@ private struct PartialCall {
     require(
       positions.count == keyShape[2] && positions.lowerBound >= 0 && positions.upperBound <= keyCount,
       "attention: key \(keyShape) does not hold the keys at \(positions) of \(keyCount)")
+    require(options.dropout == nil, "attention: of a part of the keys, no weights are dropped")
     require(
       options.path == .automatic || options.path == .fused,
       "attention: partial results come of the fused path, not of \(options.path.rawValue)")
