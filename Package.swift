@@ -10,6 +10,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "Attention", targets: ["Attention"]),
+    .library(name: "AttentionDecompositions", targets: ["AttentionDecompositions"]),
     .executable(name: "attention", targets: ["AttentionCommand"]),
   ],
   dependencies: [
@@ -43,7 +44,7 @@ let package = Package(
       name: "AttentionDecompositions", dependencies: ["AttentionTensors", "CLAPACKE"], swiftSettings: swiftSettings),
     .target(
       name: "AttentionLayers",
-      dependencies: ["AttentionTensors", "AttentionCore", "AttentionDecompositions", "CAttentionKernels"],
+      dependencies: ["AttentionTensors", "AttentionCore", "CAttentionKernels"],
       swiftSettings: swiftSettings),
     .target(
       name: "Attention", dependencies: ["AttentionTensors", "AttentionCore", "AttentionLayers"],

@@ -1,4 +1,3 @@
-import AttentionDecompositions
 import AttentionTensors
 
 /// Which side of a weight its initial variance is chosen for.
@@ -61,37 +60,6 @@ extension Tensor {
   public init(linearUniform shape: [Int], inputs: Int, using generator: inout some RandomNumberGenerator) {
     require(inputs >= 0, "linearUniform: \(inputs) inputs for \(shape)")
     self.init(uniform: shape, bound: inputs == 0 ? 0 : 1 / Float(inputs).squareRoot(), using: &generator)
-  }
-
-  /// A random orthogonal matrix times the gain (Saxe et al., 1312.6120): Q of a QR decomposition of normal variates, with
-  /// signs turned so that it is uniform over the orthogonal matrices.
-  ///
-  /// As `[outputs, inputs · …]`, its rows are orthonormal where there are at most as many as columns, else its columns.
-  /// O(outputs · inputs · min(outputs, inputs)).
-  ///
-  /// - Precondition: the shape has two axes at least, and the gain is finite and not negative.
-  public init(orthogonal shape: [Int], gain: Float = 1, using generator: inout some RandomNumberGenerator) {
-    _ = Fans(shape, gain: gain, "orthogonal")
-    let rows = shape[0]
-    let columns = shape.dropFirst().reduce(1, *)
-    let (long, short) = (max(rows, columns), min(rows, columns))
-    let q: Tensor
-    do {
-      q = try QRDecomposition(of: Tensor(randomNormal: [long, short], using: &generator)).q
-    } catch {
-      // Normal variates are finite: the shape is too large.
-      fatalError("orthogonal: \(error)")
-    }
-    self.init(uninitialized: shape) { target in
-      q.withUnsafeBufferPointer { source in
-        for row in 0..<rows {
-          for column in 0..<columns {
-            target[row * columns + column] =
-              gain * (rows >= columns ? source[row * columns + column] : source[column * rows + row])
-          }
-        }
-      }
-    }
   }
 
   /// Uniform on ±bound.

@@ -2,22 +2,28 @@ import Foundation
 import Testing
 
 /// The README's example is a package that links the library from outside: it is built and run as a user would.
-@Suite struct OutsiderTests {
+// One build at a time: both are of one package.
+@Suite(.serialized) struct OutsiderTests {
   static let package = PackageFiles.root.appending(path: "Tests/Outsider")
 
-  @Test func readmeShowsTheExample() throws {
+  /// Each example, and what it prints in the end.
+  static let examples = [
+    ("Outsider", "[1, 12, 128, 64] [1, 12, 128, 128]\n"), ("Training", "true\n"),
+  ]
+
+  @Test(arguments: examples) func readmeShowsTheExample(_ name: String, _ output: String) throws {
     let readme = try String(contentsOf: PackageFiles.root.appending(path: "README.md"), encoding: .utf8)
-    let example = try String(contentsOf: Self.package.appending(path: "Sources/Outsider/main.swift"), encoding: .utf8)
+    let example = try String(contentsOf: Self.package.appending(path: "Sources/\(name)/main.swift"), encoding: .utf8)
     #expect(readme.contains("```swift\n\(example)```"))
   }
 
   /// Once in a run of the whole suite: the configurations that `scripts/test` repeats it for leave this one out.
-  @Test func outsiderBuildsAndRuns() throws {
+  @Test(arguments: examples) func examplesBuildAndRun(_ name: String, _ expected: String) throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [
       "swift", "run", "-c", "release", "--package-path", Self.package.path, "--scratch-path",
-      PackageFiles.root.appending(path: ".build/outsider").path, "Outsider",
+      PackageFiles.root.appending(path: ".build/outsider").path, name,
     ]
     let output = Pipe()
     process.standardOutput = output
@@ -25,6 +31,6 @@ import Testing
     let printed = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()
     #expect(process.terminationStatus == 0)
-    #expect(printed.hasSuffix("[1, 12, 128, 64] [1, 12, 128, 128]\n"))
+    #expect(printed.hasSuffix(expected))
   }
 }

@@ -1,4 +1,5 @@
 import Attention
+import AttentionDecompositions
 import AttentionLayers
 import AttentionTestSupport
 import Testing

@@ -8,7 +8,9 @@ let package = Package(
   dependencies: [.package(name: "swift-attention", path: "../..")],
   targets: [
     .executableTarget(
-      name: "Outsider", dependencies: [.product(name: "Attention", package: "swift-attention")])
+      name: "Outsider", dependencies: [.product(name: "Attention", package: "swift-attention")]),
+    .executableTarget(
+      name: "Training", dependencies: [.product(name: "Attention", package: "swift-attention")]),
   ],
   swiftLanguageModes: [.v6]
 )
