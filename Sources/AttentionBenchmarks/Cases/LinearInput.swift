@@ -82,7 +82,7 @@ package struct LinearReference: Verifiable {
     let (x, weight, bias) = (
       Unchecked(input.x.unsafeBase), Unchecked(input.weight.unsafeBase), Unchecked(input.bias.unsafeBase)
     )
-    WorkerPool.shared.forEachWithoutProducts(rows.count) { index in
+    WorkerPool.shared.forEachWithoutProducts(rows.count, inline: Double(rows.count) * rowWork < 65536) { index in
       let row = x.value + rows[index] * inputs
       let expected = (0..<outputs).map { output in
         let other = weight.value + output * inputs
