@@ -5,10 +5,10 @@ import AttentionBenchmarks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: attention by each path, ragged batches, decoding, or the products that all stand on.",
+    abstract: "Measure: attention by each path, ragged batches, decoding, linear maps, or the products that all stand on.",
     usage: """
       attention bench [<options>]
-      attention bench ragged|decode|gemm|tune [<options>]
+      attention bench ragged|decode|linear|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -21,6 +21,7 @@ struct BenchCommand: ParsableCommand {
         attention bench --baseline before.json
         attention bench ragged --lengths "zipf:256x512; 3,0,5,128"
         attention bench decode --depths 16384 --batch 1,4
+        attention bench linear --cases m12,1024i384o1536-gelu
         attention bench gemm
         attention bench tune
 
@@ -28,8 +29,8 @@ struct BenchCommand: ParsableCommand {
       \(optionsWithoutSubject)
       """,
     subcommands: [
-      BenchAttentionCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self, BenchGEMMCommand.self,
-      BenchTuneCommand.self,
+      BenchAttentionCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self, BenchLinearCommand.self,
+      BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

@@ -62,6 +62,32 @@ struct BenchSubjectTests {
     }
   }
 
+  @Test func linearHasTheKeysAndTypes() throws {
+    let (machine, rows) = try benchmarkReport([
+      "bench", "linear", "--cases", "m3,41i20o70-gelu", "--repeats", "2", "--threads", "2", "--format", "json",
+    ])
+    #expect(machine["gemm_peak_gflops"] as? Double ?? 0 > 0)
+    #expect(rows.map { $0["way"] as? String } == ["linear", "sgemm NN", "sgemm NT", "linear", "sgemm NN", "sgemm NT"])
+    for (index, row) in rows.enumerated() {
+      let count = index < 3 ? 3 : 41
+      #expect(row["case"] as? String == "m\(count)i20o70-gelu" && row["activation"] as? String == "gelu")
+      let sizes = ["m": count, "inputs": 20, "outputs": 70, "samples": 2, "error_rows": count, "output_rows": count]
+      for (key, value) in sizes { #expect(row[key] as? Int == value, "\(key)") }
+      for key in ["median_ms", "gflops", "speedup_over_sgemm", "peak_fraction"] {
+        #expect(row[key] as? Double ?? 0 > 0, "\(key)")
+      }
+      #expect(row["useful_gflop"] as? Double == 2 * Double(count * 20 * 70) / 1e9 && row["row_threads"] is Int)
+      #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5)
+      #expect(row["repeatable"] as? Bool == true && row["within_contract"] as? Bool == true)
+    }
+  }
+
+  @Test(arguments: ["m12i384", "b1h2q3d4", "m12i384o1536-swish", "m2147483647i2147483647o2147483647"])
+  func aWrongLinearCaseIsRefused(text: String) throws {
+    let run = try AttentionProcess(["bench", "linear", "--cases", text])
+    #expect(run.exitCode == 64 && run.output.isEmpty && run.errors.contains("case '\(text)'"))
+  }
+
   @Test func tuneHasTheKeysAndTypes() throws {
     let (_, rows) = try benchmarkReport(["bench", "tune", "--repeats", "1", "--format", "json"])
     #expect(
@@ -88,6 +114,7 @@ struct BenchSubjectTests {
   static let tiny: [([String], String)] = [
     (["bench", "ragged", "--lengths", "3,0,5", "--heads", "h2d8", "--repeats", "2"], "3,0,5 h2d8 blas"),
     (["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "2"], "b1h2q1k20d8 attend"),
+    (["bench", "linear", "--cases", "m3i9o5-silu", "--repeats", "2"], "m3i9o5-silu sgemm NT"),
   ]
 
   @Test("Every format, and a report that was saved is a baseline", arguments: tiny)

@@ -6,9 +6,14 @@ import re
 import numpy
 
 
+ACTIVATIONS = ["relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid"]
+
+
 def parse(name):
     if name.startswith("zipf"):
         return parse_zipf(name)
+    if name.startswith("linear"):
+        return parse_linear(name)
     match = re.fullmatch(r"(?:b(\d+))?h(\d+)q(\d+)(?:k(\d+))?d(\d+)((?:-causal|-window\d+|-kv\d+|-v\d+)*)", name)
     if not match:
         raise argparse.ArgumentTypeError(f"{name} is not a case like b1h12q128k128d64-causal-kv4-v64 or …-window256")
@@ -45,6 +50,16 @@ def parse_zipf(name):
     longest = max(lengths)
     case = parse(f"b{match[1]}{heads[:split]}q{longest}{heads[split:]}")
     return {**case, "name": name, "heads": heads, "source": f"zipf:{match[1]}x{match[2]}:0", "lengths": lengths}
+
+
+def parse_linear(name):
+    """A linear map with bias, and perhaps an activation."""
+    match = re.fullmatch(rf"linear:(m(\d+)i(\d+)o(\d+)(?:-({'|'.join(ACTIVATIONS)}))?)", name)
+    if not match or 0 in map(int, match.groups()[1:4]):
+        raise argparse.ArgumentTypeError(f"{name} is not a case like linear:m12i384o1536-gelu")
+    rows, inputs, outputs = map(int, match.groups()[1:4])
+    plain = f"m{rows}i{inputs}o{outputs}" + (f"-{match[5]}" if match[5] else "")
+    return {"name": f"linear:{plain}", "linear": plain, "m": rows, "i": inputs, "o": outputs, "activation": match[5]}
 
 
 def zipf_lengths(count, longest):
@@ -88,7 +103,9 @@ def allowed(case):
 
 
 def useful_gflop(case):
-    """The floating-point operations of both products over the visible cells."""
+    """The floating-point operations of both products over the visible cells; of a linear map, of its product."""
+    if case.get("linear"):
+        return 2e-9 * case["m"] * case["i"] * case["o"]
     if case.get("lengths"):
         alone = {**case, "lengths": None, "B": 1}
         return sum(useful_gflop({**alone, "Lq": length, "Lk": length}) for length in case["lengths"])
@@ -142,6 +159,8 @@ def draw(case, seed):
     """Query, key and value as `attention bench` draws them for the case: normal variates by Box and Muller."""
     if case.get("lengths"):
         return draw_padded(case, seed)
+    if case.get("linear"):
+        return draw_linear(case, seed)
     mixed = 0xCBF29CE484222325
     for byte in case["name"].encode():
         mixed = (mixed ^ byte) * 0x100000001B3 % (1 << 64)
@@ -167,3 +186,13 @@ def draw_padded(case, seed):
         (case["B"], case["H"], case["Lq"], case["dk"]), (case["B"], case["Hkv"], case["Lk"], case["dk"]),
         (case["B"], case["Hkv"], case["Lk"], case["dv"])]
     return [generator.standard_normal(shape, dtype=numpy.float32) for shape in shapes]
+
+
+def draw_linear(case, seed):
+    """Input [m, i], weight [o, i] and bias [o] of the sizes that ours are of, so that outputs are of the size of inputs."""
+    generator = numpy.random.default_rng(seed)
+    bound = case["i"] ** -0.5
+    return [
+        generator.standard_normal((case["m"], case["i"]), dtype=numpy.float32),
+        generator.uniform(-bound, bound, (case["o"], case["i"])).astype(numpy.float32),
+        generator.uniform(-1, 1, case["o"]).astype(numpy.float32)]

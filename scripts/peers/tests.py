@@ -49,8 +49,16 @@ class Cases(unittest.TestCase):
             expected = 2e-9 * (case["dk"] + case["dv"]) * case["H"] * int(cells.sum())
             self.assertAlmostEqual(cases.useful_gflop(case), expected, delta=1e-12 * expected)
 
+    def test_linear_maps(self):
+        case = cases.parse("linear:m3i5o7-geluTanh")
+        self.assertEqual((case["m"], case["i"], case["o"], case["activation"]), (3, 5, 7, "geluTanh"))
+        self.assertEqual(cases.parse("linear:m03i5o7")["linear"], "m3i5o7")
+        self.assertAlmostEqual(cases.useful_gflop(case), 210e-9, delta=1e-18)
+        self.assertEqual([array.shape for array in cases.draw(case, 1)], [(3, 5), (7, 5), (7,)])
+        self.assertTrue(all(array.dtype == numpy.float32 for array in cases.draw(case, 1)))
+
     def test_wrong_names_are_refused(self):
-        for name in ("", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):
+        for name in ("", "linear:m0i2o3", "linear:m1i2", "linear:m1i2o3-swish", "linear", "m1i2o3", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):
             with self.assertRaises(argparse.ArgumentTypeError, msg=name):
                 cases.parse(name)
 
@@ -104,6 +112,12 @@ class Timing(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
+    def test_outputs_of_linear_maps(self):
+        case, expected = {"linear": "m2i1o2"}, numpy.zeros((2, 2))
+        self.assertEqual(worker.largest_error(case, numpy.array([[0, 0.5], [-1, 0]], dtype=numpy.float32), expected), 1)
+        for wrong in (numpy.full((2, 2), numpy.nan), numpy.zeros((1, 2))):
+            self.assertEqual(worker.largest_error(case, wrong.astype(numpy.float32), expected), math.inf)
+
     def test_padding_does_not_count(self):
         case = {"B": 2, "Lq": 3, "lengths": [1, 2]}
         expected = numpy.zeros((2, 1, 3, 1))

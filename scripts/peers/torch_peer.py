@@ -1,4 +1,5 @@
-"""PyTorch: its fused function, and the composed path (product, scale, mask, softmax, product: as a user writes it)."""
+"""PyTorch: its fused function, and the composed path (product, scale, mask, softmax, product: as a user writes it); linear
+maps, eager and over weights that were packed before, as a frozen model's are."""
 
 import math
 
@@ -14,6 +15,9 @@ def start(threads):
 
 
 def ways(peer, case):
+    if case.get("linear"):
+        packed = {"linear, packed by oneDNN": packed_by_onednn, "linear, packed by MKL": packed_by_mkl}
+        return {} if peer == "pytorch-composed" else {"linear": linear, **packed}
     return {"composed": composed} if peer == "pytorch-composed" else {"scaled_dot_product_attention": fused}
 
 
@@ -59,3 +63,35 @@ def composed(case, *arrays):
         return (torch.softmax(scores, dim=-1) @ value).view(batch, heads, queries, -1)
 
     return *calling(compute), "matmul, masked_fill, softmax, matmul" if hidden is not None else "matmul, softmax, matmul"
+
+
+ACTIVATIONS = {
+    None: lambda y: y, "relu": torch.relu_, "gelu": torch.nn.functional.gelu,
+    "geluTanh": lambda y: torch.nn.functional.gelu(y, approximate="tanh"),
+    "silu": lambda y: torch.nn.functional.silu(y, inplace=True), "tanh": torch.tanh_, "sigmoid": torch.sigmoid_,
+}
+# What oneDNN applies while it has the output in its cache: (name, scalars, algorithm).
+FUSED = {
+    None: ("none", [], ""), "relu": ("relu", [], ""), "gelu": ("gelu", [], "none"), "geluTanh": ("gelu", [], "tanh"),
+    "silu": ("swish", [], ""), "tanh": ("tanh", [], ""), "sigmoid": ("sigmoid", [], ""),
+}
+
+
+def linear(case, *arrays):
+    x, weight, bias = (torch.from_numpy(array) for array in arrays)
+    activation = ACTIVATIONS[case["activation"]]
+    return *calling(lambda: activation(torch.nn.functional.linear(x, weight, bias))), "addmm"
+
+
+def packed_by_onednn(case, *arrays):
+    x, weight, bias = (torch.from_numpy(array) for array in arrays)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, case["m"])
+    fused = FUSED[case["activation"]]
+    return *calling(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, *fused)), f"_linear_pointwise, {fused[0]}"
+
+
+def packed_by_mkl(case, *arrays):
+    x, weight, bias = (torch.from_numpy(array) for array in arrays)
+    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, case["m"])
+    activation = ACTIVATIONS[case["activation"]]
+    return *calling(lambda: activation(torch.ops.mkl._mkl_linear(x, packed, weight, bias, case["m"]))), "_mkl_linear"

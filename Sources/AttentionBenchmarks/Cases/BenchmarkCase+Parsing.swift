@@ -105,7 +105,7 @@ extension BenchmarkCase {
   }
 
   /// Every choice of one value for each size, the first size slowest.
-  private static func combinations(
+  static func combinations(
     _ sizes: [(name: String, values: [Int])], limit: Int
   ) throws(BenchmarkCaseError) -> [[String: Int]] {
     var chosen: [[String: Int]] = [[:]]

@@ -10,6 +10,8 @@ package struct TimedWork {
   let budget: Double?
   /// Runs the work a number of times.
   let run: (_ iterations: Int) -> Void
+  /// Calls what it is given, with whatever the work needs set up before and put back afterwards, outside of the timing.
+  let surround: (_ body: () -> Void) -> Void
 
   private(set) var iterations = 1
   /// Runs before each sample that are not timed.
@@ -26,12 +28,13 @@ package struct TimedWork {
 
   package init(
     _ name: String, repeats: Int, budget: Double?, sampleSeconds: Double = 0.002,
-    run: @escaping (_ iterations: Int) -> Void
+    surround: @escaping (_ body: () -> Void) -> Void = { $0() }, run: @escaping (_ iterations: Int) -> Void
   ) {
     self.name = name
     self.repeats = repeats
     self.budget = budget
     self.sampleSeconds = sampleSeconds
+    self.surround = surround
     self.run = run
   }
 
@@ -54,9 +57,12 @@ package struct TimedWork {
   /// The seconds that so many runs take: the least of three times unless they are long. A first run that was disturbed
   /// would make samples too short.
   private func shortest(of iterations: Int) -> Double {
-    var seconds = Stopwatch.seconds { run(iterations) }
-    for _ in 0..<2 where seconds < TimedWork.longSeconds {
-      seconds = min(seconds, Stopwatch.seconds { run(iterations) })
+    var seconds = 0.0
+    surround {
+      seconds = Stopwatch.seconds { run(iterations) }
+      for _ in 0..<2 where seconds < TimedWork.longSeconds {
+        seconds = min(seconds, Stopwatch.seconds { run(iterations) })
+      }
     }
     return seconds
   }
@@ -64,8 +70,12 @@ package struct TimedWork {
   mutating func takeSample() {
     // A steady state is measured, as it is of other engines: other work has just had the caches and the clock, and put
     // the threads to sleep.
-    if warmUps > 0 { run(warmUps) }
-    samples.append(Stopwatch.seconds { run(iterations) } / Double(iterations))
+    var seconds = 0.0
+    surround {
+      if warmUps > 0 { run(warmUps) }
+      seconds = Stopwatch.seconds { run(iterations) }
+    }
+    samples.append(seconds / Double(iterations))
   }
 
   /// Whether a sample is due in a round, the planned samples being spread evenly over all rounds.

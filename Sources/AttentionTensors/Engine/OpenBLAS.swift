@@ -105,4 +105,27 @@ public enum OpenBLAS {
     if threading == .pthread, openblas_get_num_threads() != 1 { openblas_set_num_threads(1) }
     return body()
   }
+
+  // MARK: More threads
+
+  /// Runs `body` with OpenBLAS's own threads, for whoever compares with them; afterwards the setting is what it was.
+  ///
+  /// - Parameter body: gets the number of threads that OpenBLAS took, 1 in the serial variant.
+  /// - Precondition: nothing else computes meanwhile, this thread is none of the ``WorkerPool``'s, and `count` is
+  ///   positive.
+  package static func withThreads(_ count: Int, _ body: (_ threads: Int) -> Void) {
+    require(!PoolThread.isComputing, "OpenBLAS: its own threads inside a job of the pool")
+    if let openMP {
+      let before = openMP.get()
+      openMP.set(Int32(count))
+      defer { openMP.set(before) }
+      return body(Int(openMP.get()))
+    }
+    guard threading == .pthread else { return body(1) }
+    let before = openblas_get_num_threads()
+    // Setting it costs more than reading it, and starts threads.
+    if before != count { openblas_set_num_threads(Int32(count)) }
+    defer { if before != count { openblas_set_num_threads(before) } }
+    body(Int(openblas_get_num_threads()))
+  }
 }

@@ -1,0 +1,77 @@
+import Attention
+import AttentionTestSupport
+
+/// A matrix against a guard page, whose rows may lie further apart than they are long, for products to read and write.
+final class FloatMatrix {
+  let rows: Int
+  let columns: Int
+  let rowStride: Int
+  private let buffer: GuardedBuffer<Float>
+
+  /// What stands between the rows.
+  private static let gap: Float = 12345
+
+  init(_ values: [Float], rows: Int, columns: Int, gap: Int = 0, edge: GuardedBuffer<Float>.Edge = .end) {
+    self.rows = rows
+    self.columns = columns
+    rowStride = max(1, columns + gap)
+    let stride = rowStride
+    // Nothing follows the last row.
+    let count = rows == 0 ? 0 : (rows - 1) * stride + columns
+    buffer = GuardedBuffer(
+      (0..<count).map { index in
+        let (row, column) = index.quotientAndRemainder(dividingBy: stride)
+        return column < columns ? values[row * columns + column] : FloatMatrix.gap
+      }, edge: edge)
+  }
+
+  convenience init(
+    random rows: Int, _ columns: Int, seed: UInt64, gap: Int = 0, edge: GuardedBuffer<Float>.Edge = .end
+  ) {
+    var generator = SeededGenerator(seed: seed)
+    let values = (0..<rows * columns).map { _ in Float.random(in: -1...1, using: &generator) }
+    self.init(values, rows: rows, columns: columns, gap: gap, edge: edge)
+  }
+
+  /// For as long as this object lives.
+  var view: MatrixView { MatrixView(base: buffer.base, rows: rows, columns: columns, rowStride: rowStride) }
+  var mutableView: MutableMatrixView {
+    MutableMatrixView(base: buffer.base, rows: rows, columns: columns, rowStride: rowStride)
+  }
+  var base: UnsafeMutablePointer<Float> { buffer.base }
+
+  subscript(row: Int, column: Int) -> Float { buffer.elements[row * rowStride + column] }
+
+  /// The elements without what stands between the rows.
+  var values: [Float] { (0..<rows).flatMap { row in (0..<columns).map { self[row, $0] } } }
+
+  var bits: [UInt32] { values.map(\.bitPattern) }
+
+  var transposed: [Float] { (0..<columns).flatMap { column in (0..<rows).map { self[$0, column] } } }
+
+  /// Whether nobody wrote between or around the rows.
+  var surroundingsAreIntact: Bool {
+    buffer.surroundingsAreIntact
+      && buffer.elements.indices.allSatisfy {
+        $0 % rowStride < columns || buffer.elements[$0] == FloatMatrix.gap
+      }
+  }
+
+  /// self · other in float64.
+  func product(_ other: FloatMatrix) -> [Double] {
+    (0..<rows).flatMap { row in
+      (0..<other.columns).map { column in
+        (0..<columns).reduce(0.0) { $0 + Double(self[row, $1]) * Double(other[$1, column]) }
+      }
+    }
+  }
+}
+
+/// The largest distance of numbers from float64's; infinite where there are not as many.
+func largestError(_ found: [Float], _ expected: [Double]) -> Double {
+  guard found.count == expected.count else { return .infinity }
+  return zip(found, expected).reduce(0) { known, pair in
+    let error = abs(Double(pair.0) - pair.1)
+    return error.isNaN ? .infinity : max(known, error)
+  }
+}
