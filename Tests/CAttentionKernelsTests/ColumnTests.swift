@@ -12,9 +12,8 @@ import Testing
       let edge: GuardedBuffer<Float>.Edge = n % 2 == 0 ? .start : .end
       let shift: Float = n % 3 == 0 ? 1e4 : 0
       let x = GuardedBuffer(Noise.floats(rows * n, in: -2...2, seed: n).map { $0 + shift }, edge: edge)
-      let (sums, squares) = (
-        GuardedBuffer(repeating: Float(0), count: n, edge: edge), GuardedBuffer(repeating: Float(0), count: n, edge: edge)
-      )
+      let sums = GuardedBuffer(repeating: Float(0), count: n, edge: edge)
+      let squares = GuardedBuffer(repeating: Float(0), count: n, edge: edge)
       let means = GuardedBuffer(repeating: 0.0, count: n, edge: .end)
       let totals = GuardedBuffer(repeating: 0.0, count: n, edge: .end)
       set.kernels.column_moments(x.base, rows, n, sums.base, squares.base)
