@@ -14,6 +14,8 @@
 #include "masks.h"
 #include "measurement.h"
 #include "norms.h"
+
+#include "columns.h"
 #include "random.h"
 #include "tile.h"
 
@@ -29,6 +31,9 @@
     .all_finite = all_finite_, .fma_peak = fma_peak_, .read = read_, .read_patterns = READ_PATTERNS,                   \
     .layer_norm = layer_norm_, .rms_norm = rms_norm_, .layer_norm_gradient = layer_norm_gradient_,                     \
     .rms_norm_gradient = rms_norm_gradient_, .add_to_doubles = add_to_doubles_,                                        \
+    .column_moments = column_moments_, .add_moments = add_moments_, .add_squares = add_squares_,                       \
+    .normalise_columns = normalise_columns_, .column_gradient_sums = column_gradient_sums_,                            \
+    .column_gradient = column_gradient_,                                                                               \
     .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_, .softmax_gradient = softmax_gradient_,                 \
     .log_softmax_gradient = log_softmax_gradient_, .random_words = random_words_, .dropout = dropout_,                 \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \

@@ -39,7 +39,8 @@ VECTOR_FN void row_moments(const float *x, size_t n, float *mean, float *rest, f
     a[k] += difference;                                                                                                \
     s[k] = v_fma(difference, difference, s[k]);                                                                        \
   } while (0)
-  FOR_EACH_IN_TURN(ACCUMULATORS, n, STEP);
+  // No more of them: two sums of four accumulators, and their operands, fill 16 registers.
+  FOR_EACH_IN_TURN(4, n, STEP);
 #undef STEP
   *rest = v_sum_of_accumulators(a) / (float)n;
   float square = v_sum_of_accumulators(s) / (float)n - *rest * *rest;
@@ -110,7 +111,6 @@ VECTOR_FN void gradient_means(
     a[k] += g;                                                                                                         \
     b[k] = v_fma(g, ((v_get(x + (i), (count)) - mean) - rest) * factor, b[k]);                                         \
   } while (0)
-  // No more of them: two sums of four accumulators, and their operands, fill 16 registers.
   FOR_EACH_IN_TURN(4, n, STEP);
 #undef STEP
   *of_g = v_sum_of_accumulators(a) / (float)n;

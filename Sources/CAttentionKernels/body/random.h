@@ -7,13 +7,16 @@
 #define RANDOM_GROUP 64
 
 typedef uint32_t vw __attribute__((vector_size(LANES * sizeof(uint32_t))));
-typedef uint64_t vww __attribute__((vector_size(LANES * sizeof(uint64_t))));
+typedef uint64_t vww __attribute__((vector_size(LANES * sizeof(uint32_t))));
 
-/// Both halves of the products of 32-bit words with a constant.
+/// Both halves of the products of 32-bit words with a constant: those of even lanes and of odd ones, each in 64 bits, as
+/// the processors multiply them.
 VECTOR_FN vw v_multiply_words(vw x, uint32_t factor, vw *high) {
-  vww product = __builtin_convertvector(x, vww) * (uint64_t)factor;
-  *high = __builtin_convertvector(product >> 32, vw);
-  return __builtin_convertvector(product, vw);
+  const uint64_t low = 0xFFFFFFFFu;
+  vww even = ((vww)x & low) * (uint64_t)factor;
+  vww odd = ((vww)x >> 32) * (uint64_t)factor;
+  *high = (vw)((even >> 32) | (odd & ~low));
+  return (vw)((even & low) | (odd << 32));
 }
 
 VECTOR_FN void random_group(uint64_t seed, uint64_t stream, uint64_t group, uint32_t words[RANDOM_GROUP]) {

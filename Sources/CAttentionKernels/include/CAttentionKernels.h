@@ -76,6 +76,16 @@ typedef struct attention_norm_gradient {
   size_t rows, n;
 } attention_norm_gradient;
 
+/// Rows of n columns, one behind the other, and the statistics of the columns: means, what is missing to them (or NULL),
+/// and the reciprocals of their standard deviations.
+typedef struct attention_columns {
+  const float *_Nonnull x;
+  const float *_Nonnull mean;
+  const float *_Nullable rest;
+  const float *_Nonnull factor;
+  size_t rows, n;
+} attention_columns;
+
 /// One compiled set of kernels.
 typedef struct attention_kernels {
   attention_instruction_set isa;
@@ -135,6 +145,26 @@ typedef struct attention_kernels {
   void (*_Nonnull rms_norm_gradient)(const attention_norm_gradient *_Nonnull norm);
   /// sums[i] += x[i].
   void (*_Nonnull add_to_doubles)(const float *_Nonnull x, double *_Nonnull sums, size_t n);
+
+  /// For each column of a block of rows: sums[i] += its differences from the first row, squares[i] += their squares.
+  void (*_Nonnull column_moments)(const float *_Nonnull x, size_t rows, size_t n, float *_Nonnull sums,
+                                  float *_Nonnull squares);
+  /// The sum of such a block's columns: totals[i] += rows * first[i] + sums[i].
+  void (*_Nonnull add_moments)(const float *_Nonnull first, const float *_Nonnull sums, size_t rows,
+                               double *_Nonnull totals, size_t n);
+  /// The sum of their squared differences from means[i].
+  void (*_Nonnull add_squares)(const float *_Nonnull first, const float *_Nonnull sums, const float *_Nonnull squares,
+                               size_t rows, const double *_Nonnull means, double *_Nonnull totals, size_t n);
+  /// y = unit * weight + bias, where unit = (x - mean) * factor.
+  void (*_Nonnull normalise_columns)(const attention_columns *_Nonnull columns, const float *_Nullable weight,
+                                     const float *_Nullable bias, float *_Nonnull y);
+  /// of_weight[i] += the sum of upstream * unit over the rows, of_bias[i] += that of upstream.
+  void (*_Nonnull column_gradient_sums)(const attention_columns *_Nonnull columns, const float *_Nonnull upstream,
+                                        float *_Nonnull of_weight, float *_Nonnull of_bias);
+  /// of_x = (upstream - shift - unit * slope) * scale.
+  void (*_Nonnull column_gradient)(const attention_columns *_Nonnull columns, const float *_Nonnull upstream,
+                                   const float *_Nonnull shift, const float *_Nonnull slope,
+                                   const float *_Nonnull scale, float *_Nonnull of_x);
 
   /// The sum of e^(x[i] - shift). A finite shift; x may hold -inf and NaN.
   float (*_Nonnull sum_of_exp)(const float *_Nonnull x, float shift, size_t n);

@@ -33,4 +33,46 @@ import Testing
       return ["result": normalised, "sum": sum]
     }
   }
+
+  @Test(arguments: fixtures("batchNorm")) func ofBatchesAgreesWithPyTorch(_ fixture: LayerFixture) throws {
+    let epsilon = try fixture.float("epsilon")
+    let isTraining = try fixture.bool("training")
+    func statistic(_ name: String, _ x: Tensor) throws -> Tensor {
+      guard case .array(let values)? = fixture.settings[name] else { throw MissingStatistic() }
+      return Tensor(
+        try values.map {
+          guard case .number(let value) = $0 else { throw MissingStatistic() }
+          return Float(value)
+        }, shape: [x.shape[1]])
+    }
+    try fixture.check { inputs in
+      let x = try #require(inputs["x"])
+      let (weight, bias) = (inputs["weight"], inputs["bias"])
+      guard !isTraining else {
+        return ["result": batchNorm(x, weight: weight, bias: bias, epsilon: epsilon).normalised]
+      }
+      let (mean, variance) = (try statistic("mean", x), try statistic("variance", x))
+      return ["result": batchNorm(x, mean: mean, variance: variance, weight: weight, bias: bias, epsilon: epsilon)]
+    }
+  }
+
+  struct MissingStatistic: Error {}
+
+  /// The running statistics after several batches, and what inference makes of them.
+  @Test(arguments: fixtures("batchNormSteps")) func runningStatisticsAgreeWithPyTorch(_ fixture: LayerFixture) throws {
+    let momentum = fixture.settings["momentum"] == .null ? nil : try fixture.float("momentum")
+    try fixture.check { inputs in
+      let x = try #require(inputs["x"])
+      var norm = BatchNorm(width: x.shape[1], momentum: momentum)
+      var step = 0
+      while let batch = inputs["step\(step)"] {
+        _ = norm.train(batch.detached())
+        step += 1
+      }
+      return [
+        "result": norm(x.detached()), "running_mean": norm.runningMean, "running_var": norm.runningVariance,
+        "num_batches_tracked": norm.batchesTracked,
+      ]
+    }
+  }
 }
