@@ -36,7 +36,7 @@ public struct AttentionMask: Sendable {
     case linearBias(slopes: [Float], Alignment)
   }
 
-  package let conditions: [Condition]
+  package var conditions: [Condition]
 
   /// Every query may attend to every key.
   public static let none = AttentionMask(conditions: [])

@@ -51,7 +51,8 @@ final class AttentionProblem: @unchecked Sendable {
     }
   }
 
-  struct Input {
+  struct Input: @unchecked Sendable {
+    // @unchecked: what it points at is read only.
     let base: UnsafePointer<Float>
     let strides: Strides
 

@@ -7,7 +7,7 @@ import AttentionTensors
 ///     let output = scaledDotProductAttention(queryKeyValue: projected, layout: layout, heads: 12)
 ///
 /// The three parts are read where they are, by stride: results are those of the separate tensors, bit for bit. A batch
-/// `[B, L, columns]` is a layout of B lengths L.
+/// `[B, L, columns]` is a layout of B lengths L. Gradients flow back into one tensor of the projection's shape.
 ///
 /// - Parameters:
 ///   - queryKeyValue: `[tokens, (Hq + 2 · Hkv) · d]`: the queries of all heads, then the keys, then the values.
@@ -27,12 +27,17 @@ public func scaledDotProductAttention(
   let shape = parts.shape(layout, heads: heads)
   var outputs = AttentionOutputs(
     shape: shape, outputShape: [layout.tokenCount, heads * parts.width], logSumExpShape: [layout.tokenCount, heads],
-    extras: extras)
+    extras: extras, keepingStatistics: AttentionBackward.isNeeded([queryKeyValue], mask))
+  typealias Strides = AttentionProblem.Strides
+  let (query, key, value) = ((queryKeyValue, parts.query), (queryKeyValue, parts.key), (queryKeyValue, parts.value))
+  let outputStrides = Strides.sideBySide(layout, heads: heads, width: parts.width)
+  let rowStrides = Strides.sideBySide(layout, heads: heads, width: 1)
   runAttention(
-    shape, mask: mask, options: options, isRagged: true, query: (queryKeyValue, parts.query),
-    keys: .tensors(key: (queryKeyValue, parts.key), value: (queryKeyValue, parts.value)), outputs: &outputs,
-    outputStrides: .sideBySide(layout, heads: heads, width: parts.width),
-    logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
+    shape, mask: mask, options: options, isRagged: true, query: query, keys: .tensors(key: key, value: value),
+    outputs: &outputs, outputStrides: outputStrides, logSumExpStrides: rowStrides)
+  AttentionBackward.track(
+    &outputs, shape: shape, mask: mask, options: options, isRagged: true, query: query, key: key, value: value,
+    outputStrides: outputStrides, logSumExpStrides: rowStrides, isFusedProjection: true)
   return RaggedAttentionResult(outputs, shape)
 }
 

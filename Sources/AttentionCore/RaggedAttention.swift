@@ -7,7 +7,8 @@ import AttentionTensors
 ///
 /// Each sequence attends within itself. As for 4-D tensors, with the shapes: query `[query tokens, Hq · dk]`,
 /// key `[key tokens, Hkv · dk]`, value `[key tokens, Hkv · dv]`, result `[query tokens, Hq · dv]`. These are the
-/// outputs of the projections as they are: heads are split and merged by stride, nothing is copied.
+/// outputs of the projections as they are: heads are split and merged by stride, nothing is copied. Gradients flow back
+/// as there, in the shapes of query, key and value.
 ///
 /// - Parameters:
 ///   - query: `[query tokens, Hq · dk]`.
@@ -33,15 +34,21 @@ public func scaledDotProductAttention(
     keyValueHeads: keyValueHeads ?? heads)
   var outputs = AttentionOutputs(
     shape: shape, outputShape: [layout.tokenCount, heads * shape.valueWidth],
-    logSumExpShape: [layout.tokenCount, heads], extras: extras)
+    logSumExpShape: [layout.tokenCount, heads], extras: extras,
+    keepingStatistics: AttentionBackward.isNeeded([query, key, value], mask))
+  typealias Strides = AttentionProblem.Strides
+  let placedQuery = (query, Strides.sideBySide(layout, heads: heads, width: shape.keyWidth))
+  let placedKey = (key, Strides.sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth))
+  let placedValue = (value, Strides.sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth))
+  let outputStrides = Strides.sideBySide(layout, heads: heads, width: shape.valueWidth)
+  let rowStrides = Strides.sideBySide(layout, heads: heads, width: 1)
   runAttention(
-    shape, mask: mask, options: options, isRagged: true,
-    query: (query, .sideBySide(layout, heads: heads, width: shape.keyWidth)),
-    keys: .tensors(
-      key: (key, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.keyWidth)),
-      value: (value, .sideBySide(keyLayout, heads: shape.keyValueHeads, width: shape.valueWidth))),
-    outputs: &outputs, outputStrides: .sideBySide(layout, heads: heads, width: shape.valueWidth),
-    logSumExpStrides: .sideBySide(layout, heads: heads, width: 1))
+    shape, mask: mask, options: options, isRagged: true, query: placedQuery,
+    keys: .tensors(key: placedKey, value: placedValue), outputs: &outputs, outputStrides: outputStrides,
+    logSumExpStrides: rowStrides)
+  AttentionBackward.track(
+    &outputs, shape: shape, mask: mask, options: options, isRagged: true, query: placedQuery, key: placedKey,
+    value: placedValue, outputStrides: outputStrides, logSumExpStrides: rowStrides)
   return RaggedAttentionResult(outputs, shape)
 }
 

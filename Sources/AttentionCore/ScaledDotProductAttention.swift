@@ -13,6 +13,11 @@ import AttentionTensors
 /// A query that may attend to nothing gets 0. A NaN or infinity behind a mask changes nothing; a visible one propagates
 /// as in the formula. Results do not depend on the number of threads or on other callers.
 ///
+/// Where query, key, value or a bias in the mask is tracked, so are the output and the log-sum-exp: the way back computes
+/// the scores again, tile by tile, and stores none (Dao et al., 2205.14135; Dao, 2307.08691). A query that may attend to
+/// nothing has gradients of 0, what a mask hides gets none, and a visible score of −∞ passes nothing back. Returned
+/// weights and scores are constants.
+///
 /// O(B · Hq · Lq · Lk · (dk + dv)) operations, less what causal, window, document and length masks cut away.
 ///
 /// - Precondition: the shapes fit each other and the mask.
@@ -34,18 +39,22 @@ public func scaledDotProductAttention(
   let (batch, queries, keys) = (query.shape[0], query.shape[2], key.shape[2])
   var outputs = AttentionOutputs(
     shape: shape, outputShape: [batch, shape.heads, queries, shape.valueWidth],
-    logSumExpShape: [batch, shape.heads, queries], extras: extras)
+    logSumExpShape: [batch, shape.heads, queries], extras: extras,
+    keepingStatistics: AttentionBackward.isNeeded([query, key, value], mask))
   func strides(_ heads: Int, _ length: Int, _ width: Int) -> AttentionProblem.Strides {
     .separateHeads(sequences: batch, heads: heads, length: length, width: width)
   }
+  let placedQuery = (query, strides(shape.heads, queries, shape.keyWidth))
+  let placedKey = (key, strides(shape.keyValueHeads, keys, shape.keyWidth))
+  let placedValue = (value, strides(shape.keyValueHeads, keys, shape.valueWidth))
+  let (outputStrides, rowStrides) = (strides(shape.heads, queries, shape.valueWidth), strides(shape.heads, queries, 1))
   runAttention(
-    shape, mask: mask, options: options, isRagged: false,
-    query: (query, strides(shape.heads, queries, shape.keyWidth)),
-    keys: .tensors(
-      key: (key, strides(shape.keyValueHeads, keys, shape.keyWidth)),
-      value: (value, strides(shape.keyValueHeads, keys, shape.valueWidth))),
-    outputs: &outputs, outputStrides: strides(shape.heads, queries, shape.valueWidth),
-    logSumExpStrides: strides(shape.heads, queries, 1))
+    shape, mask: mask, options: options, isRagged: false, query: placedQuery,
+    keys: .tensors(key: placedKey, value: placedValue), outputs: &outputs, outputStrides: outputStrides,
+    logSumExpStrides: rowStrides)
+  AttentionBackward.track(
+    &outputs, shape: shape, mask: mask, options: options, isRagged: false, query: placedQuery, key: placedKey,
+    value: placedValue, outputStrides: outputStrides, logSumExpStrides: rowStrides)
   let scoreShape = [batch, shape.heads, queries, keys]
   return AttentionResult(
     output: outputs.output, logSumExp: outputs.logSumExp, weights: outputs.weights?.reshaped(to: scoreShape),

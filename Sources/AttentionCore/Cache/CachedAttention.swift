@@ -8,6 +8,7 @@ import AttentionTensors
 ///
 /// The queries of a sequence are its last positions, so that a causal mask is aligned to the `.end`. Prefill, chunks and
 /// one token at a time give equal bits on cores with small-matrix kernels, and agree within the tolerance on others.
+/// No gradient flows back through a cache: results are constants.
 ///
 /// A cache may also hold a memory that the queries are no part of, an encoder's output: with a mask of which nothing is
 /// aligned there may be more queries than keys. No gradients flow through a cache.
@@ -20,7 +21,7 @@ import AttentionTensors
 ///   - mask: positions of keys count from the first that was ever appended; the cache's window is added to it. Queries of
 ///     predicates, documents and dense masks count from the first of this call, and bands and linear biases are aligned to
 ///     the `.end`.
-///   - options: scale and softcap; the path is the fused one.
+///   - options: scale and softcap; the path is the fused one, and nothing is dropped.
 ///   - extras: the log-sum-exp and the weights.
 /// - Returns: the output `[query tokens, Hq · dv]`, and what `extras` asks for.
 /// - Precondition: the shapes fit the layout, the cache and the mask; the path is automatic or fused; no scores are asked
@@ -49,6 +50,7 @@ struct CachedCall {
   ) {
     // Queries over a memory are not among its positions: there may be more of them.
     let isMemory = cache.window == nil && !mask.conditions.contains(where: \.isAligned)
+    require(options.dropout == nil, "attention: weights over a cache are not dropped: dropout is for training")
     require(
       queryShape == [layout.tokenCount, heads * cache.keyWidth] && layout.sequenceCount == cache.sequenceCount
         && (isMemory || zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 }),

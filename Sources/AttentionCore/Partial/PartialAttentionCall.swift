@@ -16,8 +16,8 @@ import AttentionTensors
 ///   - positions: where the keys stand in every sequence; from the first on unless given.
 ///   - keyCount: Lk, the keys of each whole sequence; those up to the end of `positions` unless given.
 ///   - mask: the masks and biases over `keyCount` keys.
-///   - options: scale and softcap; the path is the fused one.
-/// - Returns: sums that ``PartialAttention/merge(_:)`` adds up.
+///   - options: scale and softcap; the path is the fused one, and nothing is dropped.
+/// - Returns: sums, through which no gradient flows back, that ``PartialAttention/merge(_:)`` adds up.
 /// - Precondition: the shapes fit each other, the positions and the mask; the path is automatic or fused.
 public func partialAttention(
   query: Tensor, key: Tensor, value: Tensor, positions: Range<Int>? = nil, keyCount: Int? = nil,
