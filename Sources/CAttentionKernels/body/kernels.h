@@ -17,6 +17,7 @@
 
 #include "columns.h"
 #include "random.h"
+#include "recurrent.h"
 #include "tile.h"
 
 #include "probabilities.h"
@@ -41,5 +42,6 @@
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \
     .additive_scores = additive_scores_, .additive_gradients = additive_gradients_,                                    \
     .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
-    .activate = activate_, .activation_gradient = activation_gradient_                                                 \
+    .activate = activate_, .activation_gradient = activation_gradient_,                                                \
+    .panel_product = panel_product_, .gates = gates_, .gate_gradients = gate_gradients_                                \
   }

@@ -86,6 +86,66 @@ typedef struct attention_columns {
   size_t rows, n;
 } attention_columns;
 
+/// What a step of a recurrent layer does with its gates.
+typedef enum attention_cell {
+  ATTENTION_ELMAN_TANH = 0, // h = tanh(a)
+  ATTENTION_ELMAN_RELU = 1, // h = max(a, 0)
+  ATTENTION_LSTM = 2,       // gates i, f, g, o
+  ATTENTION_GRU = 3,        // gates r, z, n, the reset gate applied to the state's product
+  ATTENTION_GRU_RESET = 4,  // gates r, z alone, and r times the state, where the reset gate comes before the product
+  ATTENTION_GRU_UPDATE = 5, // gate n, and the new state, of the same
+} attention_cell;
+
+/// One step of some sequences, for n of their hidden columns. Row r of an array of gates stands at r times its row
+/// stride, gate q of it q times its gate stride further; states and outputs are rows of `state_stride` floats.
+typedef struct attention_gates {
+  attention_cell cell;
+  size_t rows, n;
+  /// What the step's input gives to each gate.
+  const float *_Nonnull inputs;
+  size_t input_stride, input_gate_stride;
+  /// What the state gives.
+  const float *_Nonnull products;
+  size_t product_stride, product_gate_stride;
+  /// Added to the products, one for each column of each gate (input_gate_stride apart), or NULL.
+  const float *_Nullable bias;
+  const float *_Nonnull h_previous;
+  float *_Nonnull h;
+  /// An LSTM's cell; c may be c_previous. A GRU_RESET writes r * h_previous to c.
+  const float *_Nullable c_previous;
+  float *_Nullable c;
+  size_t state_stride;
+  /// Where the way back finds the gates: i, f, g, o; or r, z, n, and for ATTENTION_GRU the state's product of n. NULL to
+  /// keep nothing, but in the GRUs of two parts, whose z of the first is read by the second.
+  float *_Nullable gates;
+  size_t gate_row_stride, gate_stride;
+} attention_gates;
+
+/// The way back through one step.
+typedef struct attention_gate_gradients {
+  attention_cell cell;
+  size_t rows, n;
+  /// Of the step's output, or NULL.
+  const float *_Nullable upstream;
+  /// Of the state that the step left; receives what flows to the state before it other than through the gates.
+  float *_Nonnull h_gradient;
+  float *_Nullable c_gradient;
+  const float *_Nonnull h;
+  const float *_Nullable h_previous;
+  const float *_Nullable c;
+  const float *_Nullable c_previous;
+  /// For ATTENTION_GRU_RESET: of r * h_previous.
+  const float *_Nullable reset_gradient;
+  size_t reset_stride;
+  size_t state_stride;
+  const float *_Nullable gates;
+  size_t gate_row_stride, gate_stride;
+  /// Of the gates before their activation; for ATTENTION_GRU, `of_products` receives those of the state's products.
+  float *_Nonnull of_inputs;
+  float *_Nullable of_products;
+  size_t gradient_stride;
+} attention_gate_gradients;
+
 /// One compiled set of kernels.
 typedef struct attention_kernels {
   attention_instruction_set isa;
@@ -260,6 +320,17 @@ typedef struct attention_kernels {
                                       const float *_Nonnull v, const float *_Nonnull factors,
                                       float *_Nonnull query_gradient, float *_Nonnull key_gradients,
                                       size_t gradient_stride, float *_Nonnull v_gradient, size_t rows, size_t n);
+
+  /// result[i * result_stride + j] = (adding ? result : 0) + sum over k of left[i * left_stride + k] * panel[k * 2 * lanes + j]
+  /// for i < rows and j < columns <= 2 * lanes, one k after the other: an element's bits depend on its own row and column
+  /// alone. The panel's columns are all there, up to 2 * lanes.
+  void (*_Nonnull panel_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
+                                 const float *_Nonnull panel, float *_Nonnull result, size_t result_stride,
+                                 size_t columns, bool adding);
+  /// One step of a recurrent layer, after its products.
+  void (*_Nonnull gates)(const attention_gates *_Nonnull step);
+  /// The way back through it, before its products.
+  void (*_Nonnull gate_gradients)(const attention_gate_gradients *_Nonnull step);
 
   /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
   /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.

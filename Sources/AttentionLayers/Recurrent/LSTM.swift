@@ -1,0 +1,78 @@
+import AttentionCore
+import AttentionTensors
+
+/// The state of an ``LSTM``: what it passes on from step to step.
+public struct LSTMState: Sendable {
+  /// h, `[layers · directions, sequences, hidden]`; of an ``LSTMCell`` `[batch, hidden]`.
+  public var hidden: Tensor
+  /// c, of the same shape.
+  public var cell: Tensor
+
+  /// Creates a state from its parts.
+  ///
+  /// - Precondition: both have the same shape.
+  public init(hidden: Tensor, cell: Tensor) {
+    require(hidden.shape == cell.shape, "LSTMState: a hidden state \(hidden.shape) and a cell \(cell.shape)")
+    (self.hidden, self.cell) = (hidden, cell)
+  }
+}
+
+/// Long short-term memory (Hochreiter and Schmidhuber, 1997; with the forget gate of Gers et al., 2000) over a ragged batch.
+///
+///     let layer = LSTM(inputWidth: 384, hiddenWidth: 384, using: &generator)
+///     let (output, state) = layer(x, layout: layout)   // [tokens, 384] of x [tokens, 384]
+///
+/// With i, f, o = σ(W·x + b + U·h + c) and g = tanh(W·x + b + U·h + c), each gate with its own weights:
+/// cell = f∘cell + i∘g, h = o∘tanh(cell). Gates in PyTorch's order i, f, g, o; parameters "weight_ih_l0" `[4 · hidden,
+/// inputs]`, "weight_hh_l0" `[4 · hidden, hidden]`, "bias_ih_l0", "bias_hh_l0" `[4 · hidden]`, then those of
+/// "_l0_reverse" and "_l1", as `torch.nn.LSTM`.
+///
+/// Sequences need no padding, and none sees another. Gradients flow to everything, through all steps.
+public struct LSTM: Layer {
+  private var stack: RecurrentStack
+
+  /// Creates a layer with the initial values that PyTorch draws: uniform on ±1/√hidden.
+  ///
+  /// - Parameters:
+  ///   - layers: stacked ones, each reading the output of the one below.
+  ///   - isBidirectional: whether a second one reads each sequence from its end.
+  ///   - dropoutProbability: for each element between two layers, where a call is given a key.
+  /// - Precondition: the hidden width and the layers are positive.
+  public init(
+    inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false, hasBias: Bool = true,
+    dropoutProbability: Float = 0, using generator: inout some RandomNumberGenerator
+  ) {
+    stack = RecurrentStack(
+      "LSTM", .lstm, inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers, isBidirectional: isBidirectional,
+      hasBias: hasBias, dropoutProbability: dropoutProbability, using: &generator)
+  }
+
+  /// The width of what goes in.
+  public var inputWidth: Int { stack.inputWidth }
+  /// The width of a state.
+  public var hiddenWidth: Int { stack.hiddenWidth }
+
+  /// The last layer's states at every token, and all states after each sequence's last one.
+  ///
+  /// A sequence without tokens keeps its initial state. O(layers · tokens · hidden · (inputs + hidden)).
+  ///
+  /// - Parameters:
+  ///   - x: `[tokens, inputs]`.
+  ///   - layout: the sequences in x.
+  ///   - initial: the states before the first tokens; nil for zeros.
+  ///   - dropout: what is dropped between layers; nil in inference.
+  /// - Returns: `[tokens, directions · hidden]`, and states of `[layers · directions, sequences, hidden]`.
+  /// - Precondition: the shapes fit.
+  public func callAsFunction(
+    _ x: Tensor, layout: SequenceLayout, initial: LSTMState? = nil, dropout: DropoutKey? = nil
+  ) -> (output: Tensor, state: LSTMState) {
+    let result = stack.run(
+      x, layout: layout, initial: initial?.hidden, initialCell: initial?.cell, dropout: dropout)
+    return (result.output, LSTMState(hidden: result.state, cell: result.cell!))
+  }
+
+  /// Lists the parameters.
+  public mutating func visitParameters(
+    _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
+  ) rethrows { try stack.visitParameters(visit) }
+}
