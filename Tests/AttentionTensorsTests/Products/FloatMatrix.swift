@@ -59,11 +59,22 @@ final class FloatMatrix {
 
   /// self · other in float64.
   func product(_ other: FloatMatrix) -> [Double] {
-    (0..<rows).flatMap { row in
-      (0..<other.columns).map { column in
-        (0..<columns).reduce(0.0) { $0 + Double(self[row, $1]) * Double(other[$1, column]) }
+    var sums = [Double](repeating: 0, count: rows * other.columns)
+    sums.withUnsafeMutableBufferPointer { sums in
+      for row in 0..<rows {
+        for position in 0..<columns {
+          let factor = Double(self[row, position])
+          let source = other.base + position * other.rowStride
+          // Many millions of steps, without optimisation.
+          var column = 0
+          while column < other.columns {
+            sums[row * other.columns + column] += factor * Double(source[column])
+            column &+= 1
+          }
+        }
       }
     }
+    return sums
   }
 }
 

@@ -28,8 +28,7 @@ import Testing
       let turned = FloatMatrix(
         right.transposed, rows: extents.columns, columns: extents.inner, gap: gap, edge: edge)
       let result = FloatMatrix(random: extents.rows, extents.columns, seed: 3, gap: gap, edge: edge)
-      let before = result.values
-      let operand: TiledProduct.Right =
+            let operand: TiledProduct.Right =
         switch side {
         case .packed: .packed(PackedMatrix(copying: right.view))
         case .packedTransposed: .packed(PackedMatrix(transposing: turned.view))
@@ -43,7 +42,7 @@ import Testing
       let once = result.values
       TiledProduct.multiply(left.view, operand, into: result.mutableView, adding: true)
       #expect(largestError(result.values, zip(expected, once).map { $0 + Double($1) }) < 2 * bound)
-      #expect(result.surroundingsAreIntact && left.surroundingsAreIntact && before.count == once.count)
+      #expect(result.surroundingsAreIntact && left.surroundingsAreIntact)
       withExtendedLifetime((right, turned)) {}
     }
   }
