@@ -50,7 +50,6 @@ struct CachedCall {
   ) {
     // Queries over a memory are not among its positions: there may be more of them.
     let isMemory = cache.window == nil && !mask.conditions.contains(where: \.isAligned)
-    require(options.dropout == nil, "attention: weights over a cache are not dropped: dropout is for training")
     require(
       queryShape == [layout.tokenCount, heads * cache.keyWidth] && layout.sequenceCount == cache.sequenceCount
         && (isMemory || zip(layout.lengths, cache.lengths).allSatisfy { $0 <= $1 }),
