@@ -5,7 +5,7 @@ import AttentionBenchmarks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: attention by each path, ragged batches, decoding, linear maps, or the products that all stand on.",
+    abstract: "Measure: attention by each path, ragged batches, decoding, linear maps, or products.",
     usage: """
       attention bench [<options>]
       attention bench ragged|decode|linear|gemm|tune [<options>]

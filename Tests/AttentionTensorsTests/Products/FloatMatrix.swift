@@ -43,7 +43,9 @@ final class FloatMatrix {
   subscript(row: Int, column: Int) -> Float { buffer.elements[row * rowStride + column] }
 
   /// The elements without what stands between the rows.
-  var values: [Float] { (0..<rows).flatMap { row in (0..<columns).map { self[row, $0] } } }
+  var values: [Float] {
+    (0..<rows).flatMap { Array(UnsafeBufferPointer(start: base + $0 * rowStride, count: columns)) }
+  }
 
   var bits: [UInt32] { values.map(\.bitPattern) }
 
@@ -52,8 +54,8 @@ final class FloatMatrix {
   /// Whether nobody wrote between or around the rows.
   var surroundingsAreIntact: Bool {
     buffer.surroundingsAreIntact
-      && buffer.elements.indices.allSatisfy {
-        $0 % rowStride < columns || buffer.elements[$0] == FloatMatrix.gap
+      && (0..<max(0, rows - 1)).allSatisfy { row in
+        (columns..<rowStride).allSatisfy { self[row, $0] == FloatMatrix.gap }
       }
   }
 

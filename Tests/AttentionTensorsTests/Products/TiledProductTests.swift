@@ -28,7 +28,7 @@ import Testing
       let turned = FloatMatrix(
         right.transposed, rows: extents.columns, columns: extents.inner, gap: gap, edge: edge)
       let result = FloatMatrix(random: extents.rows, extents.columns, seed: 3, gap: gap, edge: edge)
-            let operand: TiledProduct.Right =
+      let operand: TiledProduct.Right =
         switch side {
         case .packed: .packed(PackedMatrix(copying: right.view))
         case .packedTransposed: .packed(PackedMatrix(transposing: turned.view))
