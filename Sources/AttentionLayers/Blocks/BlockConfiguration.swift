@@ -29,7 +29,7 @@ public struct BlockConfiguration: Sendable {
   public var norm: Normalisation.Kind
   /// What the norms add to the variance.
   public var epsilon: Float
-  /// Whether linear maps have biases.
+  /// Whether linear maps and layer norms have biases.
   public var hasBias: Bool
   /// The probability with which elements are dropped in training: attention weights, inner activations, and what each
   /// sublayer adds.
@@ -78,5 +78,5 @@ public struct BlockConfiguration: Sendable {
       dropout: dropout, using: &generator)
   }
 
-  func makeNorm() -> Normalisation { Normalisation(norm, width: width, epsilon: epsilon) }
+  func makeNorm() -> Normalisation { Normalisation(norm, width: width, epsilon: epsilon, hasBias: hasBias) }
 }

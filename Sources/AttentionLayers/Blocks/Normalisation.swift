@@ -15,9 +15,10 @@ public enum Normalisation: Layer {
   /// The root mean square of each row.
   case rootMeanSquare(RMSNorm)
 
-  init(_ kind: Kind, width: Int, epsilon: Float) {
+  /// - Parameter hasBias: whether layer norm shifts what it has scaled.
+  init(_ kind: Kind, width: Int, epsilon: Float, hasBias: Bool) {
     switch kind {
-    case .layer: self = .layer(LayerNorm(width: width, epsilon: epsilon))
+    case .layer: self = .layer(LayerNorm(width: width, epsilon: epsilon, hasBias: hasBias))
     case .rootMeanSquare: self = .rootMeanSquare(RMSNorm(width: width, epsilon: epsilon))
     }
   }
