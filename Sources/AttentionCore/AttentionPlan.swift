@@ -15,6 +15,9 @@ public struct AttentionPlan: Sendable {
   /// Bookkeeping of a few words for each position, head and block is not counted, nor what `TensorStorage` keeps
   /// for the next call.
   public let scratchBytes: Int
+  /// The same for the way back, where something is tracked: what it works in beside upstream gradients and results. It is
+  /// the same on every path: tiles, three numbers of each row, and the parts of query gradients over more than 2,048 keys.
+  public let backwardScratchBytes: Int
   /// Floating-point operations of the two products over the keys that queries may attend to: 2 · (dk + dv) for each
   /// visible cell of the score matrix.
   public let usefulOperations: Double
@@ -103,12 +106,14 @@ public struct AttentionPlan: Sendable {
     let choices = (0..<shape.sequenceCount).map { choose($0) }
     guard !shape.isEmpty else {
       (usefulOperations, executedOperations, scratchBytes) = (0, 0, geometry.predicateBytes)
+      backwardScratchBytes = geometry.predicateBytes
       sequences = choices.map { SequencePlan($0) }
       return
     }
     let visible = (0..<shape.sequenceCount).reduce(0) { $0 + geometry.visibleCells(sequence: $1) }
     let operationsPerCell = 2 * Double(shape.keyWidth + shape.valueWidth)
     usefulOperations = operationsPerCell * Double(visible)
+    backwardScratchBytes = AttentionPlan.backwardBytes(shape, geometry)
     switch path {
     case .naive:
       executedOperations = usefulOperations
@@ -138,6 +143,15 @@ public struct AttentionPlan: Sendable {
       scratchBytes = Engine.threadCount.count * largest + geometry.predicateBytes
       sequences = choices.map { SequencePlan($0) }
     }
+  }
+
+  private static func backwardBytes(_ shape: AttentionShape, _ geometry: MaskGeometry) -> Int {
+    let tiling = FusedTiling(keyWidth: shape.keyWidth, valueWidth: shape.valueWidth)
+    let schedule = GradientSchedule(shape, tiling, wantsQuery: true)
+    return storageBytes(scalars: GradientRows.scalars(shape))
+      + (schedule.partialScalars > 0 ? storageBytes(scalars: schedule.partialScalars) : 0)
+      + Engine.threadCount.count * storageBytes(scalars: GradientTile.scalars(tiling))
+      + FusedMasks(geometry, blockKeys: tiling.blockKeys).summaryBytes + geometry.predicateBytes
   }
 
   private static func storageBytes(scalars: Int) -> Int {
