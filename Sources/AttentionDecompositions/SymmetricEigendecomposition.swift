@@ -12,8 +12,10 @@ public struct SymmetricEigendecomposition: Sendable {
 
   /// Decomposes a symmetric matrix `[n, n]`; n may be 0.
   ///
-  /// - Parameter tolerance: by how much elements across the diagonal may differ, as a share of the largest absolute
-  ///   element: products that are symmetric on paper are so up to rounding only. The lower ones count.
+  /// - Parameters:
+  ///   - matrix: `[n, n]`.
+  ///   - tolerance: by how much elements across the diagonal may differ, as a share of the largest absolute element:
+  ///     products that are symmetric on paper are so up to rounding only. The lower ones count.
   /// - Throws: ``DecompositionError`` when an element is not finite, the matrix is not symmetric or too large, or the
   ///   routine does not converge.
   /// - Precondition: the tensor is a square matrix.

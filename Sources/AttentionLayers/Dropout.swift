@@ -19,7 +19,7 @@ public struct Dropout: Layer {
   /// x itself: inference drops nothing.
   public func callAsFunction(_ x: Tensor) -> Tensor { x }
 
-  /// x with elements dropped, as ``Tensor/dropped(probability:seed:)``. Pass another seed for every call. O(count).
+  /// x with elements dropped, as `Tensor.dropped(probability:seed:)`. Pass another seed for every call. O(count).
   public func callAsFunction(_ x: Tensor, seed: UInt64) -> Tensor { x.dropped(probability: probability, seed: seed) }
 
   /// x with elements dropped by a seed that the generator draws. O(count).

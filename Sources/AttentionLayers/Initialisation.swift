@@ -31,7 +31,8 @@ extension Tensor {
 
   /// Uniform with the variance gain² / fan (He et al., 1502.01852, §2.2): bounds ±gain·√(3 / fan).
   ///
-  /// - Parameter gain: √2 unless given, which is ReLU's: it halves the mean square of what goes through.
+  /// The gain is √2 unless given, which is ReLU's: that one halves the mean square of what goes through.
+  ///
   /// - Precondition: the shape has two axes at least, and the gain is finite and not negative.
   public init(
     heUniform shape: [Int], mode: FanMode = .input, gain: Float = Float(2).squareRoot(),
@@ -43,7 +44,8 @@ extension Tensor {
 
   /// Normal with the variance gain² / fan (He et al., 1502.01852, §2.2).
   ///
-  /// - Parameter gain: √2 unless given, which is ReLU's: it halves the mean square of what goes through.
+  /// The gain is √2 unless given, which is ReLU's: that one halves the mean square of what goes through.
+  ///
   /// - Precondition: the shape has two axes at least, and the gain is finite and not negative.
   public init(
     heNormal shape: [Int], mode: FanMode = .input, gain: Float = Float(2).squareRoot(),
@@ -55,7 +57,8 @@ extension Tensor {
 
   /// Uniform on ±1/√inputs, as PyTorch draws the weight and the bias of a linear layer; zeros of no inputs.
   ///
-  /// - Parameter inputs: the width of what the layer takes.
+  /// The inputs are the width of what the layer takes.
+  ///
   /// - Precondition: the number of inputs is not negative.
   public init(linearUniform shape: [Int], inputs: Int, using generator: inout some RandomNumberGenerator) {
     require(inputs >= 0, "linearUniform: \(inputs) inputs for \(shape)")

@@ -13,7 +13,7 @@ import AttentionTensors
 ///
 /// Parameters, as PyTorch's `nn.MultiheadAttention`: "in_proj_weight" `[(Hq + 2·Hkv)·d, width]`, the rows of the queries
 /// before those of the keys and of the values (or "q_proj_weight", "k_proj_weight", "v_proj_weight" where the memory has
-/// other widths), "in_proj_bias", "out_proj.weight", "out_proj.bias". Masks are ``AttentionMask``s: true cells may be
+/// other widths), "in_proj_bias", "out_proj.weight", "out_proj.bias". Masks are `AttentionMask`s: true cells may be
 /// attended to, the opposite of PyTorch's.
 public struct MultiHeadAttention: Layer {
   /// The query heads, Hq.

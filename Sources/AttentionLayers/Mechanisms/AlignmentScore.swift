@@ -29,7 +29,8 @@ public struct AlignmentScore: Layer {
 
   /// Creates a score with initial values that are uniform on ±1/√(a parameter's inputs).
   ///
-  /// - Parameter width: d of ``Kind/concat``, which no other kind needs; the width of queries unless given.
+  /// The width is d of ``Kind/concat``, which no other kind needs: that of queries unless given.
+  ///
   /// - Precondition: the widths are positive, and equal for ``Kind/dot``.
   public init(
     _ kind: Kind, queryWidth: Int, sourceWidth: Int, width: Int? = nil,

@@ -40,7 +40,9 @@ extension Layer {
   ///
   ///     model.update(by: slopes) { $0 - 0.1 * $1 }
   ///
-  /// - Parameter step: from a parameter and its gradient to the parameter's new value.
+  /// - Parameters:
+  ///   - gradients: of a tracked copy of this layer.
+  ///   - step: from a parameter and its gradient to the parameter's new value.
   /// - Precondition: there is a gradient for each parameter, of its shape.
   public mutating func update(
     by gradients: LayerGradients, _ step: (_ parameter: Tensor, _ gradient: Tensor) throws -> Tensor

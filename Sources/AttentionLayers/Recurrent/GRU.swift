@@ -18,10 +18,14 @@ public struct GRU: Layer {
   /// Creates a layer with the initial values that PyTorch draws: uniform on ±1/√hidden.
   ///
   /// - Parameters:
+  ///   - inputWidth: the width of a token.
+  ///   - hiddenWidth: the width of a state.
   ///   - layers: stacked ones, each reading the output of the one below.
   ///   - isBidirectional: whether a second one reads each sequence from its end.
+  ///   - hasBias: whether sums have biases.
   ///   - resetsAfterProduct: whether the reset gate multiplies U·h + c rather than h.
   ///   - dropoutProbability: for each element between two layers, where a call is given a key.
+  ///   - generator: where the initial values come from.
   /// - Precondition: the hidden width and the layers are positive.
   public init(
     inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false, hasBias: Bool = true,

@@ -20,10 +20,14 @@ public struct RNN: Layer {
   /// Creates a layer with the initial values that PyTorch draws: uniform on ±1/√hidden.
   ///
   /// - Parameters:
+  ///   - inputWidth: the width of a token.
+  ///   - hiddenWidth: the width of a state.
   ///   - activation: what is applied to each sum.
   ///   - layers: stacked ones, each reading the output of the one below.
   ///   - isBidirectional: whether a second one reads each sequence from its end.
+  ///   - hasBias: whether sums have biases.
   ///   - dropoutProbability: for each element between two layers, where a call is given a key.
+  ///   - generator: where the initial values come from.
   /// - Precondition: the hidden width and the layers are positive.
   public init(
     inputWidth: Int, hiddenWidth: Int, activation: ElmanActivation = .tanh, layers: Int = 1,

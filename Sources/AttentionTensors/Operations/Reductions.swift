@@ -17,7 +17,9 @@ extension Tensor {
 
   /// The sum along one axis, which is left out of the result unless `keepingAxis`. O(count).
   ///
-  /// - Parameter axis: from 0, or from −1 backwards.
+  /// - Parameters:
+  ///   - axis: from 0, or from −1 backwards.
+  ///   - keepingAxis: whether the axis stays, with length 1.
   /// - Precondition: the tensor has that axis.
   public func sum(along axis: Int, keepingAxis: Bool = false) -> Tensor {
     let axis = position(ofAxis: axis, "sum")
@@ -33,7 +35,9 @@ extension Tensor {
 
   /// The mean along one axis, which is left out of the result unless `keepingAxis`; NaN where the axis is empty. O(count).
   ///
-  /// - Parameter axis: from 0, or from −1 backwards.
+  /// - Parameters:
+  ///   - axis: from 0, or from −1 backwards.
+  ///   - keepingAxis: whether the axis stays, with length 1.
   /// - Precondition: the tensor has that axis.
   public func mean(along axis: Int, keepingAxis: Bool = false) -> Tensor {
     sum(along: axis, keepingAxis: keepingAxis) / Float(shape[position(ofAxis: axis, "mean")])

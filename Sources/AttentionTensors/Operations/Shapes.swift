@@ -46,7 +46,9 @@ extension Tensor {
 
   /// Several tensors one after the other along an axis. O(count), copied.
   ///
-  /// - Parameter axis: from 0, or from −1 backwards.
+  /// - Parameters:
+  ///   - tensors: in their order.
+  ///   - axis: from 0, or from −1 backwards.
   /// - Precondition: there is one at least, and they agree in all other axes.
   public static func concatenated(_ tensors: [Tensor], along axis: Int = 0) -> Tensor {
     require(!tensors.isEmpty, "concatenated: there is no tensor")
@@ -82,7 +84,9 @@ extension Tensor {
 
   /// A range of an axis. O(the result's count), copied.
   ///
-  /// - Parameter axis: from 0, or from −1 backwards.
+  /// - Parameters:
+  ///   - range: of places along the axis.
+  ///   - axis: from 0, or from −1 backwards.
   /// - Precondition: the axis holds the range.
   public func sliced(_ range: Range<Int>, along axis: Int = 0) -> Tensor {
     let position = position(ofAxis: axis, "sliced")
