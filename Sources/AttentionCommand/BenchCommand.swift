@@ -5,10 +5,10 @@ import AttentionBenchmarks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: attention by each path, ragged batches, decoding, linear maps, or products.",
+    abstract: "Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, or products.",
     usage: """
       attention bench [<options>]
-      attention bench ragged|decode|linear|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -19,6 +19,7 @@ struct BenchCommand: ParsableCommand {
         attention bench --cases "h12q128-2048*2d64; h8q4096d64-causal"
         attention bench --save before.json
         attention bench --baseline before.json
+        attention bench backward --cases b8h12q512d64-causal
         attention bench ragged --lengths "zipf:256x512; 3,0,5,128"
         attention bench decode --depths 16384 --batch 1,4
         attention bench linear --cases m12,1024i384o1536-gelu
@@ -29,8 +30,8 @@ struct BenchCommand: ParsableCommand {
       \(optionsWithoutSubject)
       """,
     subcommands: [
-      BenchAttentionCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self, BenchLinearCommand.self,
-      BenchGEMMCommand.self, BenchTuneCommand.self,
+      BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
+      BenchLinearCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

@@ -82,6 +82,35 @@ struct BenchSubjectTests {
     }
   }
 
+  @Test func backwardHasTheKeysAndTypes() throws {
+    let (_, rows) = try benchmarkReport([
+      "bench", "backward", "--cases", "b2h4q5k9d8-kv2-v6-causal", "--repeats", "2", "--threads", "2", "--format",
+      "json",
+    ])
+    #expect(rows.map { $0["way"] as? String } == ["forward + backward", "forward tracked", "backward"])
+    for (index, row) in rows.enumerated() {
+      let count = index == 1 ? 40 : 40 + 2 * 36
+      #expect(row["case"] as? String == "b2h4q5k9d8-kv2-v6-causal" && row["causal"] as? Bool == true)
+      let sizes = [
+        "batch": 2, "heads": 4, "kv_heads": 2, "query_length": 5, "key_length": 9, "key_width": 8, "value_width": 6,
+        "samples": 2, "error_rows": count, "output_rows": count,
+      ]
+      for (key, value) in sizes { #expect(row[key] as? Int == value, "\(key)") }
+      for key in ["median_ms", "gflops", "useful_gflop", "time_over_forward", "peak_fraction"] {
+        #expect(row[key] as? Double ?? 0 > 0, "\(key)")
+      }
+      #expect(row["scratch_bytes"] is Int && (row["error_flowing_queries"] as? Int == 40) == (index != 1))
+      #expect(row["max_abs_error"] as? Double ?? 1 < 1e-5)
+      #expect(row["repeatable"] as? Bool == true && row["within_contract"] as? Bool == true)
+    }
+  }
+
+  @Test(arguments: ["h12q128", "m12i384o1536", "h12q128d64-tight", "b1h9q2147483647k9d2147483647"])
+  func aWrongBackwardCaseIsRefused(text: String) throws {
+    let run = try AttentionProcess(["bench", "backward", "--cases", text])
+    #expect(run.exitCode == 64 && run.output.isEmpty && run.errors.contains(text))
+  }
+
   @Test(arguments: ["m12i384", "b1h2q3d4", "m12i384o1536-swish", "m2147483647i2147483647o2147483647"])
   func aWrongLinearCaseIsRefused(text: String) throws {
     let run = try AttentionProcess(["bench", "linear", "--cases", text])
@@ -115,6 +144,7 @@ struct BenchSubjectTests {
     (["bench", "ragged", "--lengths", "3,0,5", "--heads", "h2d8", "--repeats", "2"], "3,0,5 h2d8 blas"),
     (["bench", "decode", "--depths", "20", "--batch", "1", "--heads", "h2d8", "--repeats", "2"], "b1h2q1k20d8 attend"),
     (["bench", "linear", "--cases", "m3i9o5-silu", "--repeats", "2"], "m3i9o5-silu sgemm NT"),
+    (["bench", "backward", "--cases", "h2q9d8-causal", "--repeats", "2"], "b1h2q9k9d8-causal backward"),
   ]
 
   @Test("Every format, and a report that was saved is a baseline", arguments: tiny)

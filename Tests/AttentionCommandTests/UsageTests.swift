@@ -6,7 +6,7 @@ import Testing
 struct UsageTests {
   static let helps: [[String]] = [
     [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
-    ["bench", "gemm", "-h"], ["bench", "decode", "--help"],
+    ["bench", "gemm", "-h"], ["bench", "decode", "--help"], ["bench", "backward", "--help"],
     ["bench", "ragged", "--help"], ["bench", "tune", "--help"], ["info", "--help"],
   ]
 
