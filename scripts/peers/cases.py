@@ -5,11 +5,14 @@ import re
 
 import numpy
 
+from peers import backward
 
 ACTIVATIONS = ["relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid"]
 
 
 def parse(name):
+    if name.startswith(backward.PREFIX):
+        return backward.parse(name, parse)
     if name.startswith("zipf"):
         return parse_zipf(name)
     if name.startswith("linear"):
@@ -104,6 +107,8 @@ def allowed(case):
 
 def useful_gflop(case):
     """The floating-point operations of both products over the visible cells; of a linear map, of its product."""
+    if case.get("backward"):
+        return backward.useful_gflop(case, useful_gflop(backward.attention_case(case)))
     if case.get("linear"):
         return 2e-9 * case["m"] * case["i"] * case["o"]
     if case.get("lengths"):
@@ -157,6 +162,8 @@ def xoshiro(seed, count, lanes=2048):
 
 def draw(case, seed):
     """Query, key and value as `attention bench` draws them for the case: normal variates by Box and Muller."""
+    if case.get("backward"):
+        return [*draw(backward.attention_case(case), seed), backward.draw_upstream(case, seed)]
     if case.get("lengths"):
         return draw_padded(case, seed)
     if case.get("linear"):

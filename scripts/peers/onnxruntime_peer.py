@@ -18,7 +18,7 @@ def start(threads):
 
 
 def ways(peer, case):
-    if case.get("linear"):
+    if case.get("linear") or case.get("backward"):
         return {}
     result = {"Attention": standard}
     square = case["dk"] == case["dv"] and case["Lq"] == case["Lk"]

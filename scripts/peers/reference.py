@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from peers import cases
+from peers import backward, cases
 
 
 def start(threads):
@@ -13,6 +13,8 @@ def start(threads):
 
 
 def expected(case, *arrays):
+    if case.get("backward"):
+        return backward.expected(case, cases.allowed(case), *arrays)
     return linear(case, *arrays) if case.get("linear") else attention(case, *arrays)
 
 

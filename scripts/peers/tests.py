@@ -8,7 +8,7 @@ import unittest.mock
 
 import numpy
 
-from peers import cases, summary, worker
+from peers import backward, cases, summary, worker
 
 
 class Cases(unittest.TestCase):
@@ -58,9 +58,54 @@ class Cases(unittest.TestCase):
         self.assertTrue(all(array.dtype == numpy.float32 for array in cases.draw(case, 1)))
 
     def test_wrong_names_are_refused(self):
-        for name in ("", "linear:m0i2o3", "linear:m1i2", "linear:m1i2o3-swish", "linear", "m1i2o3", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):
+        for name in ("backward:", "backward:h2q1", "backward:linear:m1i2o3", "backward:zipf3x5h2d8", "backward:backward:h1q1d1", "backward:h2q4d8-softcap3", "", "linear:m0i2o3", "linear:m1i2", "linear:m1i2o3-swish", "linear", "m1i2o3", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):
             with self.assertRaises(argparse.ArgumentTypeError, msg=name):
                 cases.parse(name)
+
+
+class Backward(unittest.TestCase):
+    def test_names(self):
+        case = cases.parse("backward:h4q8d16-kv2-causal")
+        self.assertEqual((case["name"], case["backward"]), ("backward:b1h4q8k8d16-kv2-causal", "b1h4q8k8d16-kv2-causal"))
+        self.assertEqual(backward.attention_case(case), cases.parse("h4q8d16-kv2-causal"))
+
+    def test_work_is_that_of_seven_products(self):
+        for name in ("b2h6q40k56d24-kv3-v20", "h2q7k9d16-causal"):
+            forward, both = cases.useful_gflop(cases.parse(name)), cases.useful_gflop(cases.parse(f"backward:{name}"))
+            widths = {"b2h6q40k56d24-kv3-v20": (4 * 24 + 3 * 20) / 44, "h2q7k9d16-causal": 3.5}
+            self.assertAlmostEqual(both, widths[name] * forward, delta=1e-12 * both)
+
+    def test_operands_are_those_of_attention(self):
+        case = cases.parse("backward:h4q8k9d16-kv2-v5")
+        arrays = cases.draw(case, 3)
+        self.assertEqual([array.shape for array in arrays], [(1, 4, 8, 16), (1, 2, 9, 16), (1, 2, 9, 5), (1, 4, 8, 5)])
+        for array, known in zip(arrays, cases.draw(cases.parse("h4q8k9d16-kv2-v5"), 3)):
+            numpy.testing.assert_array_equal(array, known)
+
+    def test_the_reference_agrees_with_differences(self):
+        case = cases.parse("backward:h2q3k4d2-kv1-v3-causal")
+        arrays = [array.astype(numpy.float64) for array in cases.draw(case, 1)]
+        allowed, size = cases.allowed(case), arrays[3].size
+
+        def loss(inputs):
+            return backward.expected(case, allowed, *inputs, arrays[3])[:size] @ arrays[3].reshape(-1)
+
+        gradients, place = backward.expected(case, allowed, *arrays)[size:], 0
+        for index in range(3):
+            for position in numpy.ndindex(arrays[index].shape):
+                sides = []
+                for step in (1e-5, -1e-5):
+                    inputs = [array.copy() for array in arrays[:3]]
+                    inputs[index][position] += step
+                    sides.append(loss(inputs))
+                self.assertAlmostEqual((sides[0] - sides[1]) / 2e-5, gradients[place], delta=1e-8)
+                place += 1
+        self.assertEqual(place, len(gradients))
+
+    def test_wrong_gradients_are_found(self):
+        case, expected = cases.parse("backward:h1q1d1"), numpy.zeros(4)
+        for wrong, error in (([0, 0, 0, 0.5], 0.5), ([0, math.nan, 0, 0], math.inf), ([0, 0, 0], math.inf)):
+            self.assertEqual(worker.largest_error(case, numpy.array(wrong, dtype=numpy.float32), expected), error)
 
 
 class Summary(unittest.TestCase):

@@ -6,7 +6,7 @@ import math
 import torch
 import torch.nn.attention
 
-from peers import cases
+from peers import cases, torch_backward
 
 
 def start(threads):
@@ -15,6 +15,8 @@ def start(threads):
 
 
 def ways(peer, case):
+    if case.get("backward"):
+        return torch_backward.ways(peer, case)
     if case.get("linear"):
         packed = {"linear, packed by oneDNN": packed_by_onednn, "linear, packed by MKL": packed_by_mkl}
         return {} if peer == "pytorch-composed" else {"linear": linear, **packed}

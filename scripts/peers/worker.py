@@ -17,7 +17,7 @@ import time
 
 import numpy
 
-from peers import cases
+from peers import backward, cases
 
 MODULES = {
     "pytorch": "torch_peer", "pytorch-composed": "torch_peer", "onnxruntime": "onnxruntime_peer",
@@ -40,6 +40,9 @@ def aligned(array):
 
 def largest_error(case, output, expected):
     """Of padded sequences, over the rows that are there."""
+    if case.get("backward"):
+        distance = backward.largest_error(output, expected)
+        return float(distance) if numpy.isfinite(distance) else float("inf")
     if case.get("linear"):
         # Of the same shape: nothing is to be broadcast.
         distance = numpy.abs(output.astype(numpy.float64) - expected).max() if output.shape == expected.shape else numpy.inf
@@ -79,7 +82,8 @@ class Worker:
         self.chosen = {}
 
     def inputs(self, case):
-        return [aligned(numpy.load(f"{self.folder}/{case['name']}-{tensor}.npy")) for tensor in "qkv"]
+        tensors = "qkvg" if case.get("backward") else "qkv"
+        return [aligned(numpy.load(f"{self.folder}/{case['name']}-{tensor}.npy")) for tensor in tensors]
 
     def ways(self, case):
         return self.module.ways(self.peer, case)
@@ -119,7 +123,7 @@ class Worker:
     def prepare(self, case, seed):
         """Draws the data and computes what every side has to find: the worker `reference` alone is asked for this."""
         tensors = cases.draw(case, seed)
-        for tensor, array in zip("qkv", tensors):
+        for tensor, array in zip("qkvg", tensors):
             numpy.save(f"{self.folder}/{case['name']}-{tensor}.npy", array)
         numpy.save(f"{self.folder}/{case['name']}-expected.npy", self.module.expected(case, *tensors))
         return {}
