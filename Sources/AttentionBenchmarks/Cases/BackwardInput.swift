@@ -117,7 +117,9 @@ extension BenchmarkCase {
       valueShape: [batch, keyValueHeads, keyLength, self.valueWidth], mask: mask)
     let gradients = queries * keyWidth + keys * (keyWidth + valueWidth)
     let packed = (queries + 2 * keys) * max(keyWidth, valueWidth)
-    let reference = 8 * (gradients + 2 * queries * valueWidth) + 16 * 64 * Double(keyLength)
+    // Beside the gradients of all kv heads, operands and results of the one that is computed.
+    let reference =
+      8 * (gradients + 2 * queries * valueWidth) * (1 + 3 / Double(batch * keyValueHeads)) + 1024 * Double(keyLength)
     return Double(memoryEstimate ?? .max) + 4 * (queries * (4 * valueWidth + 6) + 2 * gradients + 3 * packed)
       + reference + Double(max(plan.scratchBytes, plan.backwardScratchBytes))
   }
