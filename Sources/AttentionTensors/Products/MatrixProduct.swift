@@ -1,5 +1,3 @@
-import COpenBLAS
-
 /// A strided view of float32 rows in somebody else's memory: element (i, j) is `base[i * rowStride + j]`.
 ///
 /// Splitting a `[tokens, heads · d]` matrix into heads is such a view, so nothing is copied.
@@ -59,13 +57,16 @@ package enum MatrixProduct {
       for row in 0..<result.rows { (result.base + row * result.rowStride).update(repeating: 0, count: columns) }
       return
     }
-    let (m, n, k) = (blasInteger(left.rows), blasInteger(columns), blasInteger(inner))
-    let (lda, ldb, ldc) = (blasInteger(left.rowStride), blasInteger(right.rowStride), blasInteger(result.rowStride))
-    OpenBLAS.takingTurns {
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans, m, n, k, factor, left.base, lda,
-        right.base, ldb, 0, result.base, ldc)
-    }
+    let extents = [left.rows, columns, inner, left.rowStride, right.rowStride, result.rowStride]
+    require(
+      extents.allSatisfy { $0 < 1 << 31 },
+      "MatrixProduct: of rows, columns, inner extent and strides \(extents) one does not fit OpenBLAS's 32-bit integers"
+    )
+    multiplyTile(
+      rows: left.rows, columns: columns, inner: inner, factor: factor, left.base, leftStride: left.rowStride,
+      right.base,
+      rightStride: right.rowStride, transposingRight: transposingRight, into: result.base,
+      resultStride: result.rowStride)
   }
 
   /// result = left · right, by as many rows at a time as OpenBLAS's small-matrix kernels take, where it has them.
@@ -131,13 +132,6 @@ package enum MatrixProduct {
         into: MutableMatrixView(
           base: result.base + first, rows: result.rows, columns: count, rowStride: result.rowStride))
     }
-  }
-
-  private static func blasInteger(_ value: Int) -> Int32 {
-    guard let narrow = Int32(exactly: value) else {
-      fatalError("MatrixProduct: a dimension or stride of \(value) does not fit OpenBLAS's 32-bit integers")
-    }
-    return narrow
   }
 }
 

@@ -1,5 +1,11 @@
 import COpenBLAS
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Which products stay on the fast path of an OpenBLAS core: the one place that knows.
 ///
 /// On the AVX-512 cores, `cblas_sgemm` takes small-matrix kernels that pack nothing while M·N·K ≤ 1,000,000 and the
@@ -53,11 +59,18 @@ extension MatrixProduct {
     transposingLeft: Bool = false, _ right: UnsafePointer<Float>, rightStride: Int, transposingRight: Bool = false,
     into result: UnsafeMutablePointer<Float>, resultStride: Int, adding: Bool = false
   ) {
+    // Small-matrix kernels overwrite. Other cores clear the result first, scalar by scalar (a twentieth of a tile's time),
+    // unless they are told to add.
+    let clears = !adding && ProductTiles.current.smallVolume == nil
+    if clears {
+      for row in 0..<rows { memset(result + row * resultStride, 0, columns * MemoryLayout<Float>.stride) }
+    }
     OpenBLAS.takingTurns {
       cblas_sgemm(
         CblasRowMajor, transposingLeft ? CblasTrans : CblasNoTrans, transposingRight ? CblasTrans : CblasNoTrans,
         Int32(truncatingIfNeeded: rows), Int32(truncatingIfNeeded: columns), Int32(truncatingIfNeeded: inner), factor,
-        left, Int32(truncatingIfNeeded: leftStride), right, Int32(truncatingIfNeeded: rightStride), adding ? 1 : 0,
+        left, Int32(truncatingIfNeeded: leftStride), right, Int32(truncatingIfNeeded: rightStride),
+        adding || clears ? 1 : 0,
         result, Int32(truncatingIfNeeded: resultStride))
     }
   }
