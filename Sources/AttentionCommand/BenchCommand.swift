@@ -5,10 +5,11 @@ import AttentionBenchmarks
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, or products.",
+    abstract:
+      "Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, or products.",
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|linear|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -23,6 +24,7 @@ struct BenchCommand: ParsableCommand {
         attention bench ragged --lengths "zipf:256x512; 3,0,5,128"
         attention bench decode --depths 16384 --batch 1,4
         attention bench linear --cases m12,1024i384o1536-gelu
+        attention bench layers --cases lstm,gru-b32l128i384h384
         attention bench gemm
         attention bench tune
 
@@ -31,7 +33,7 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
-      BenchLinearCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
+      BenchLinearCommand.self, BenchLayersCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )
