@@ -5,7 +5,7 @@ import re
 
 import numpy
 
-from peers import backward
+from peers import backward, layers
 
 ACTIVATIONS = ["relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid"]
 
@@ -13,6 +13,8 @@ ACTIVATIONS = ["relu", "gelu", "geluTanh", "silu", "tanh", "sigmoid"]
 def parse(name):
     if name.startswith(backward.PREFIX):
         return backward.parse(name, parse)
+    if name.startswith(layers.PREFIX):
+        return layers.parse(name)
     if name.startswith("zipf"):
         return parse_zipf(name)
     if name.startswith("linear"):
@@ -107,6 +109,8 @@ def allowed(case):
 
 def useful_gflop(case):
     """The floating-point operations of both products over the visible cells; of a linear map, of its product."""
+    if case.get("layer"):
+        return layers.useful_gflop(case)
     if case.get("backward"):
         return backward.useful_gflop(case, useful_gflop(backward.attention_case(case)))
     if case.get("linear"):
@@ -162,6 +166,8 @@ def xoshiro(seed, count, lanes=2048):
 
 def draw(case, seed):
     """Query, key and value as `attention bench` draws them for the case: normal variates by Box and Muller."""
+    if case.get("layer"):
+        return layers.draw(case, seed)
     if case.get("backward"):
         return [*draw(backward.attention_case(case), seed), backward.draw_upstream(case, seed)]
     if case.get("lengths"):
@@ -203,3 +209,8 @@ def draw_linear(case, seed):
         generator.standard_normal((case["m"], case["i"]), dtype=numpy.float32),
         generator.uniform(-bound, bound, (case["o"], case["i"])).astype(numpy.float32),
         generator.uniform(-1, 1, case["o"]).astype(numpy.float32)]
+
+
+def tensor_count(case):
+    """How many arrays `draw` gives."""
+    return layers.tensor_count(case) if case.get("layer") else 4 if case.get("backward") else 3

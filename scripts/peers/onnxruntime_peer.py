@@ -18,7 +18,7 @@ def start(threads):
 
 
 def ways(peer, case):
-    if case.get("linear") or case.get("backward"):
+    if case.get("linear") or case.get("backward") or case.get("layer"):
         return {}
     result = {"Attention": standard}
     square = case["dk"] == case["dv"] and case["Lq"] == case["Lk"]

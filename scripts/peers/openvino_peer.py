@@ -18,7 +18,7 @@ def start(threads):
 
 
 def ways(peer, case):
-    if case.get("linear") or case.get("backward"):
+    if case.get("linear") or case.get("backward") or case.get("layer"):
         return {}
     flagged, masked = {"scaled_dot_product_attention(causal)": with_flag}, {"scaled_dot_product_attention": with_mask}
     return {**flagged, **masked} if cases.has_plain_causal(case) else masked

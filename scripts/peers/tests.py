@@ -8,7 +8,7 @@ import unittest.mock
 
 import numpy
 
-from peers import backward, cases, summary, worker
+from peers import backward, cases, layers, summary, worker
 
 
 class Cases(unittest.TestCase):
@@ -56,6 +56,35 @@ class Cases(unittest.TestCase):
         self.assertAlmostEqual(cases.useful_gflop(case), 210e-9, delta=1e-18)
         self.assertEqual([array.shape for array in cases.draw(case, 1)], [(3, 5), (7, 5), (7,)])
         self.assertTrue(all(array.dtype == numpy.float32 for array in cases.draw(case, 1)))
+
+    def test_layers(self):
+        case = cases.parse("layer:block-t100w8h2f16-training")
+        self.assertEqual((case["layer"], case["training"]), ("block-t100w8h2f16", True))
+        self.assertEqual(layers.lengths(case), [1, 30, 59, 10])
+        squares, linear = 1 + 900 + 3481 + 100, 2 * 100 * 8 * (32 + 32)
+        self.assertAlmostEqual(cases.useful_gflop(case), 1e-9 * (3 * linear + 3.5 * 32 * squares), delta=1e-15)
+        arrays = cases.draw(case, 1)
+        self.assertEqual(len(arrays), cases.tensor_count(case))
+        self.assertEqual([array.shape for array in arrays[1:-1]], list(layers.parameters(case).values()))
+        lstm = cases.parse("layer:lstm-b2l3i5h7")
+        self.assertAlmostEqual(cases.useful_gflop(lstm), 2e-9 * 4 * 6 * 7 * 12, delta=1e-15)
+        self.assertIsNone(cases.useful_gflop(cases.parse("layer:gelu-m3w5")))
+        for name in ("layer:", "layer:block", "layer:lstm-b2l3i5", "layer:lstm-b2l3i5h0", "layer:lstm-b2b3l3i5h7",
+                     "layer:block-t1w6h4f1", "layer:gelu-m3w5-training", "layer:elu-m3w5", "layer:gelu-m3w5x",
+                     "layer:gelu-m03w5", "layer:gelu-w5m3", "layer:gelu-m99999999999w5"):
+            with self.assertRaises(argparse.ArgumentTypeError, msg=name):
+                cases.parse(name)
+
+    def test_errors_of_layers_are_told_by_parts(self):
+        case = cases.parse("layer:rnn-b1l2i2h2-training")
+        sizes = [4, 4, 4, 2, 2, 4]
+        expected = numpy.concatenate([numpy.full(size, 10.0 ** place) for place, size in enumerate(sizes)])
+        self.assertEqual(layers.largest_error(case, expected, expected), 0)
+        self.assertEqual(layers.largest_error(case, expected[:-1], expected), math.inf)
+        for place, start in enumerate(numpy.cumsum([0, *sizes[:-1]])):
+            wrong = expected.copy()
+            wrong[start] *= 1.01
+            self.assertAlmostEqual(layers.largest_error(case, wrong, expected), 0.01, delta=1e-9, msg=place)
 
     def test_wrong_names_are_refused(self):
         for name in ("backward:", "backward:h2q1", "backward:linear:m1i2o3", "backward:zipf3x5h2d8", "backward:backward:h1q1d1", "backward:h2q4d8-softcap3", "", "linear:m0i2o3", "linear:m1i2", "linear:m1i2o3-swish", "linear", "m1i2o3", "h0q1d1", "h2q1", "h3q4d8-kv2", "h2q9k4d8-causal", "h2q4d8-causal-causal", "zipf0x5h1d8", "zipf3x5q1"):

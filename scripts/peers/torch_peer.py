@@ -6,7 +6,7 @@ import math
 import torch
 import torch.nn.attention
 
-from peers import cases, torch_backward
+from peers import cases, torch_backward, torch_layers
 
 
 def start(threads):
@@ -15,6 +15,8 @@ def start(threads):
 
 
 def ways(peer, case):
+    if case.get("layer"):
+        return torch_layers.ways(peer, case)
     if case.get("backward"):
         return torch_backward.ways(peer, case)
     if case.get("linear"):

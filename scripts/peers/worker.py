@@ -17,7 +17,7 @@ import time
 
 import numpy
 
-from peers import backward, cases
+from peers import backward, cases, layers
 
 MODULES = {
     "pytorch": "torch_peer", "pytorch-composed": "torch_peer", "onnxruntime": "onnxruntime_peer",
@@ -40,6 +40,9 @@ def aligned(array):
 
 def largest_error(case, output, expected):
     """Of padded sequences, over the rows that are there."""
+    if case.get("layer"):
+        distance = layers.largest_error(case, output, expected)
+        return float(distance) if numpy.isfinite(distance) else float("inf")
     if case.get("backward"):
         distance = backward.largest_error(output, expected)
         return float(distance) if numpy.isfinite(distance) else float("inf")
@@ -82,8 +85,8 @@ class Worker:
         self.chosen = {}
 
     def inputs(self, case):
-        tensors = "qkvg" if case.get("backward") else "qkv"
-        return [aligned(numpy.load(f"{self.folder}/{case['name']}-{tensor}.npy")) for tensor in tensors]
+        count = cases.tensor_count(case)
+        return [aligned(numpy.load(f"{self.folder}/{case['name']}-{index}.npy")) for index in range(count)]
 
     def ways(self, case):
         return self.module.ways(self.peer, case)
@@ -123,8 +126,8 @@ class Worker:
     def prepare(self, case, seed):
         """Draws the data and computes what every side has to find: the worker `reference` alone is asked for this."""
         tensors = cases.draw(case, seed)
-        for tensor, array in zip("qkvg", tensors):
-            numpy.save(f"{self.folder}/{case['name']}-{tensor}.npy", array)
+        for index, array in enumerate(tensors):
+            numpy.save(f"{self.folder}/{case['name']}-{index}.npy", array)
         numpy.save(f"{self.folder}/{case['name']}-expected.npy", self.module.expected(case, *tensors))
         return {}
 
