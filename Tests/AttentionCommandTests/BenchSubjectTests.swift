@@ -117,6 +117,24 @@ struct BenchSubjectTests {
     #expect(run.exitCode == 64 && run.output.isEmpty && run.errors.contains("case '\(text)'"))
   }
 
+  @Test(arguments: ["block-t8w4h3f5", "lstm-b1l2i3", "conv-m1w2", "gelu-m2147483647w2147483647"])
+  func aWrongLayerIsRefused(text: String) throws {
+    let run = try AttentionProcess(["bench", "layers", "--cases", text])
+    #expect(run.exitCode == 64 && run.output.isEmpty && run.errors.contains(text))
+  }
+
+  @Test func layersHaveTheKeysAndTypes() throws {
+    let (_, rows) = try benchmarkReport(
+      ["bench", "layers", "--cases", "lstm-b2l3i4h5 softmax-m8w16", "--repeats", "1", "--format", "json"])
+    #expect(
+      rows.compactMap { $0["way"] as? String } == ["forward", "training", "forward", "copy in pieces", "copy in parts"])
+    for row in rows {
+      #expect(row["case"] is String && row["median_ms"] as? Double ?? 0 > 0 && row["rows"] is Int)
+    }
+    #expect(rows[1]["slope_error"] is Double && rows[1]["gflops"] is Double && rows[1]["gb_per_s"] is NSNull)
+    #expect(rows[2]["gflops"] is NSNull && rows[2]["copy_fraction"] is Double && rows[3]["max_abs_error"] is NSNull)
+  }
+
   @Test func tuneHasTheKeysAndTypes() throws {
     let (_, rows) = try benchmarkReport(["bench", "tune", "--repeats", "1", "--format", "json"])
     #expect(

@@ -3,7 +3,7 @@ import Foundation
 
 /// A layer in float64: its output, and slopes along random directions to hold gradients against.
 package struct LayerReference: Verifiable {
-  let input: LayerInput
+  package let input: LayerInput
   private let parameters: [String: [Double]]
   private let x: [Double]
 
@@ -109,7 +109,7 @@ package struct LayerReference: Verifiable {
     package let sequences: Int
 
     /// What float32 gradients reach with room to spare, and one that lacks a term does not.
-    package static let tolerance = 1e-4
+    package static let tolerance = 2e-5
   }
 
   /// Multiplications of the reference that take about a second.

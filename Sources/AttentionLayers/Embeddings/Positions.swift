@@ -98,25 +98,58 @@ public struct RotaryEmbedding: Sendable, Equatable {
       RotaryEmbedding: \(x.shape) with \(positions.count) positions, \(heads) heads of \(headWidth) columns, of which \
       \(width) are turned
       """)
-    return turned(x, positions: positions, heads: heads, headWidth: headWidth, direction: 1)
+    let pairs = width / 2
+    let rates = (0..<pairs).map { pow(base, -2 * Double($0) / Double(width)) }
+    return turned(x, heads: heads, headWidth: headWidth, direction: 1) { row, turn in
+      for pair in 0..<pairs {
+        let angle = Double(positions[row]) * rates[pair]
+        turn[pair] = Float(cos(angle))
+        turn[pairs + pair] = Float(sin(angle))
+      }
+    }
   }
 
-  private func turned(_ x: Tensor, positions: [Int], heads: Int, headWidth: Int, direction: Double) -> Tensor {
+  /// Turns the heads of each row by angles of the caller's own, such as those of a scaled base. O(tokens · columns).
+  ///
+  /// - Parameters:
+  ///   - x: `[tokens, columns]`: queries, keys, or both side by side.
+  ///   - cosines: `[tokens, width / 2]`, a constant: no gradient flows into it.
+  ///   - sines: likewise.
+  ///   - heads: how many heads are turned.
+  ///   - headWidth: the columns of a head, at least ``width``.
+  /// - Precondition: the shape has room for the heads, and there is a row of each table for each row.
+  public func callAsFunction(_ x: Tensor, cosines: Tensor, sines: Tensor, heads: Int, headWidth: Int) -> Tensor {
     let pairs = width / 2
-    let rates = (0..<pairs).map { pow(base, -2 * Double($0) / Double(width)) * direction }
+    require(
+      x.rank == 2 && cosines.shape == [x.shape[0], pairs] && sines.shape == cosines.shape
+        && heads * headWidth <= x.shape[1] && headWidth >= width,
+      """
+      RotaryEmbedding: \(x.shape) with cosines \(cosines.shape) and sines \(sines.shape), \(heads) heads of \(headWidth) \
+      columns, of which \(width) are turned
+      """)
+    let (cosines, sines) = (cosines.detached(), sines.detached())
+    return turned(x, heads: heads, headWidth: headWidth, direction: 1) { row, turn in
+      turn.update(from: cosines.unsafeBase + row * pairs, count: pairs)
+      (turn + pairs).update(from: sines.unsafeBase + row * pairs, count: pairs)
+    }
+  }
+
+  /// - Parameter fill: writes a row's cosines and behind them its sines.
+  private func turned(
+    _ x: Tensor, heads: Int, headWidth: Int, direction: Float,
+    fill: @escaping @Sendable (_ row: Int, _ turn: UnsafeMutablePointer<Float>) -> Void
+  ) -> Tensor {
+    let pairs = width / 2
     let (first, second) = pairing == .interleaved ? (2, 1) : (1, pairs)
     let columns = x.shape[1]
     let result = Tensor(uninitialized: x.shape) { buffer in
       guard let target = buffer.baseAddress, !buffer.isEmpty else { return }
       let (from, into) = (Unchecked(x.unsafeBase), Unchecked(target))
-      forEachChunk(of: positions.count * columns, length: max(1, (1 << 14) / columns) * columns) { range in
+      forEachChunk(of: x.shape[0] * columns, length: max(1, (1 << 14) / columns) * columns) { range in
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * pairs) { turn in
           for row in range.lowerBound / columns..<range.upperBound / columns {
-            for pair in 0..<pairs {
-              let angle = Double(positions[row]) * rates[pair]
-              turn[pair] = Float(cos(angle))
-              turn[pairs + pair] = Float(sin(angle))
-            }
+            fill(row, turn.baseAddress!)
+            if direction < 0 { for pair in 0..<pairs { turn[pairs + pair] = -turn[pairs + pair] } }
             let (source, result) = (from.value + row * columns, into.value + row * columns)
             result.update(from: source, count: columns)
             for head in 0..<heads {
@@ -133,7 +166,7 @@ public struct RotaryEmbedding: Sendable, Equatable {
     }
     return result.derived(from: x) { upstream in
       // A rotation's transpose turns back.
-      turned(upstream, positions: positions, heads: heads, headWidth: headWidth, direction: -direction)
+      turned(upstream, heads: heads, headWidth: headWidth, direction: -direction, fill: fill)
     }
   }
 }

@@ -33,8 +33,8 @@ public struct LuongAttention: Layer {
 
   /// The context of each query, and the weights if asked for. O(B · Lq · Lk · (d + ds)).
   ///
-  /// Dot and general scores are dot-product attention with a scale of 1, and computed as such where neither weights nor
-  /// gradients are asked for. Otherwise scores are formed row by row, and gradients flow through the weights too.
+  /// Dot and general scores are dot-product attention with a scale of 1, and computed as such where no weights are asked
+  /// for. Otherwise scores are formed row by row, and gradients flow through the weights too.
   ///
   /// - Parameters:
   ///   - query: `[B, Lq, dq]`, or `[tokens, dq]` with a layout.
@@ -49,7 +49,7 @@ public struct LuongAttention: Layer {
   ) -> AlignedContext {
     let name = "LuongAttention"
     let rows = score.rows(query, layout: layout, source: source, name)
-    if score.kind != .concat, !returningWeights, ![rows.query, rows.key, rows.value].isAnyTracked {
+    if score.kind != .concat, !returningWeights {
       let result = scaledDotProductAttention(
         query: rows.query, key: rows.key, value: rows.value, layout: rows.layout, keyLayout: rows.keyLayout, heads: 1,
         mask: mask, options: AttentionOptions(scale: 1))

@@ -12,6 +12,10 @@ import AttentionTensors
 ///
 /// The paper resets before the product, n = tanh(W·x + b + U·(r∘h) + c), which takes a second product in each step:
 /// `resetsAfterProduct: false`, ONNX's `linear_before_reset = 0`.
+///
+/// With `normalisesSteps`, a layer norm stands inside each step (Ba et al., 1607.06450, supplement): W·x and U·h are each
+/// normalised over r and z together, and over n, before biases are added. Parameters "norm_ih_l0.weight",
+/// "norm_ih_l0.bias" and "norm_hh_l0.…" `[3 · hidden]`. Such a layer runs by single operations, without the fused step.
 public struct GRU: Layer {
   private var stack: RecurrentStack
 
@@ -24,17 +28,19 @@ public struct GRU: Layer {
   ///   - isBidirectional: whether a second one reads each sequence from its end.
   ///   - hasBias: whether sums have biases.
   ///   - resetsAfterProduct: whether the reset gate multiplies U·h + c rather than h.
+  ///   - normalisesSteps: whether layer norms stand inside the steps.
   ///   - dropoutProbability: for each element between two layers, where a call is given a key.
   ///   - generator: where the initial values come from.
   /// - Precondition: the hidden width and the layers are positive.
   public init(
     inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false, hasBias: Bool = true,
-    resetsAfterProduct: Bool = true, dropoutProbability: Float = 0, using generator: inout some RandomNumberGenerator
+    resetsAfterProduct: Bool = true, normalisesSteps: Bool = false, dropoutProbability: Float = 0,
+    using generator: inout some RandomNumberGenerator
   ) {
     stack = RecurrentStack(
       "GRU", .gru(resetAfterProduct: resetsAfterProduct), inputWidth: inputWidth, hiddenWidth: hiddenWidth,
-      layers: layers, isBidirectional: isBidirectional, hasBias: hasBias, dropoutProbability: dropoutProbability,
-      using: &generator)
+      layers: layers, isBidirectional: isBidirectional, hasBias: hasBias, normalisesSteps: normalisesSteps,
+      dropoutProbability: dropoutProbability, using: &generator)
   }
 
   /// The width of what goes in.

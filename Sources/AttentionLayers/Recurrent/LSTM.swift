@@ -28,6 +28,11 @@ public struct LSTMState: Sendable {
 /// "_l0_reverse" and "_l1", as `torch.nn.LSTM`.
 ///
 /// Sequences need no padding, and none sees another. Gradients flow to everything, through all steps.
+///
+/// With `normalisesSteps`, a layer norm stands inside each step (Ba et al., 1607.06450, supplement): the input's and the
+/// state's product are each normalised over all gates, and h = o∘tanh(norm(cell)). Parameters "norm_ih_l0.weight",
+/// "norm_ih_l0.bias", "norm_hh_l0.…" `[4 · hidden]` and "norm_cell_l0.…" `[hidden]`. Such a layer runs by single operations,
+/// without the fused step.
 public struct LSTM: Layer {
   private var stack: RecurrentStack
 
@@ -39,16 +44,17 @@ public struct LSTM: Layer {
   ///   - layers: stacked ones, each reading the output of the one below.
   ///   - isBidirectional: whether a second one reads each sequence from its end.
   ///   - hasBias: whether sums have biases.
+  ///   - normalisesSteps: whether layer norms stand inside the steps.
   ///   - dropoutProbability: for each element between two layers, where a call is given a key.
   ///   - generator: where the initial values come from.
   /// - Precondition: the hidden width and the layers are positive.
   public init(
     inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false, hasBias: Bool = true,
-    dropoutProbability: Float = 0, using generator: inout some RandomNumberGenerator
+    normalisesSteps: Bool = false, dropoutProbability: Float = 0, using generator: inout some RandomNumberGenerator
   ) {
     stack = RecurrentStack(
       "LSTM", .lstm, inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers, isBidirectional: isBidirectional,
-      hasBias: hasBias, dropoutProbability: dropoutProbability, using: &generator)
+      hasBias: hasBias, normalisesSteps: normalisesSteps, dropoutProbability: dropoutProbability, using: &generator)
   }
 
   /// The width of what goes in.

@@ -14,6 +14,9 @@ public enum ElmanActivation: String, Sendable, CaseIterable {
 ///
 ///     let layer = RNN(inputWidth: 64, hiddenWidth: 128, activation: .relu, using: &generator)
 ///     let (output, state) = layer(x, layout: layout)   // [tokens, 128] of x [tokens, 64]
+///
+/// With `normalisesSteps`, each step's sum is normalised before the activation (Ba et al., 1607.06450, §3.1): parameters
+/// "norm_l0.weight" and "norm_l0.bias" `[hidden]`. Such a layer runs by single operations, without the fused step.
 public struct RNN: Layer {
   private var stack: RecurrentStack
 
@@ -26,17 +29,19 @@ public struct RNN: Layer {
   ///   - layers: stacked ones, each reading the output of the one below.
   ///   - isBidirectional: whether a second one reads each sequence from its end.
   ///   - hasBias: whether sums have biases.
+  ///   - normalisesSteps: whether layer norms stand inside the steps.
   ///   - dropoutProbability: for each element between two layers, where a call is given a key.
   ///   - generator: where the initial values come from.
   /// - Precondition: the hidden width and the layers are positive.
   public init(
     inputWidth: Int, hiddenWidth: Int, activation: ElmanActivation = .tanh, layers: Int = 1,
-    isBidirectional: Bool = false, hasBias: Bool = true, dropoutProbability: Float = 0,
+    isBidirectional: Bool = false, hasBias: Bool = true, normalisesSteps: Bool = false, dropoutProbability: Float = 0,
     using generator: inout some RandomNumberGenerator
   ) {
     stack = RecurrentStack(
       "RNN", .elman(activation), inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers,
-      isBidirectional: isBidirectional, hasBias: hasBias, dropoutProbability: dropoutProbability, using: &generator)
+      isBidirectional: isBidirectional, hasBias: hasBias, normalisesSteps: normalisesSteps,
+      dropoutProbability: dropoutProbability, using: &generator)
   }
 
   /// The width of what goes in.

@@ -10,13 +10,16 @@ struct RecurrentWeights: Sendable {
   /// `[gates · hidden]` each, or nil.
   var inputBias: Tensor?
   var stateBias: Tensor?
+  /// Inside the steps, if there are any.
+  var norms: StepNorms?
 
   init(
-    _ kind: RecurrentCellKind, inputs: Int, hidden: Int, hasBias: Bool,
+    _ kind: RecurrentCellKind, inputs: Int, hidden: Int, hasBias: Bool, normalisesSteps: Bool = false,
     using generator: inout some RandomNumberGenerator
   ) {
     // As PyTorch draws them: uniform on ±1/√hidden.
     let rows = kind.gateCount * hidden
+    norms = normalisesSteps ? StepNorms(kind, hidden: hidden) : nil
     input = Tensor(linearUniform: [rows, inputs], inputs: hidden, using: &generator)
     state = Tensor(linearUniform: [rows, hidden], inputs: hidden, using: &generator)
     guard hasBias else { return }
@@ -31,12 +34,16 @@ struct RecurrentWeights: Sendable {
     try visit("weight_hh\(suffix)", .parameter, &state)
     if inputBias != nil { try visit("bias_ih\(suffix)", .parameter, &inputBias!) }
     if stateBias != nil { try visit("bias_hh\(suffix)", .parameter, &stateBias!) }
+    try norms?.visit(suffix: suffix, visit)
   }
 
   /// All steps in one direction: `[tokens, hidden]` and the final states `[sequences, hidden]`, in the batch's order.
   func run(
     _ kind: RecurrentCellKind, _ x: Tensor, order: TimeMajorOrder, initial: Tensor?, initialCell: Tensor?
   ) -> Recurrence.Results {
+    if let norms {
+      return runNormalised(kind, norms, x, order: order, initial: initial, initialCell: initialCell)
+    }
     var bias = inputBias
     if kind.sumsBiases, let first = inputBias, let second = stateBias { bias = first + second }
     // The products of all steps' inputs are one.
@@ -66,7 +73,7 @@ struct RecurrentStack: Layer {
 
   init(
     _ name: String, _ kind: RecurrentCellKind, inputWidth: Int, hiddenWidth: Int, layers: Int, isBidirectional: Bool,
-    hasBias: Bool, dropoutProbability: Float, using generator: inout some RandomNumberGenerator
+    hasBias: Bool, normalisesSteps: Bool, dropoutProbability: Float, using generator: inout some RandomNumberGenerator
   ) {
     require(
       inputWidth >= 0 && hiddenWidth > 0 && layers > 0,
@@ -74,6 +81,9 @@ struct RecurrentStack: Layer {
     require(
       dropoutProbability >= 0 && dropoutProbability < 1,
       "\(name): a dropout probability of \(dropoutProbability) does not lie in 0..<1")
+    require(
+      !normalisesSteps || !kind.isTwoPart,
+      "\(name): norms inside the step are defined for a GRU that resets after its product")
     (self.name, self.kind, self.inputWidth, self.hiddenWidth) = (name, kind, inputWidth, hiddenWidth)
     (self.layers, self.isBidirectional, self.dropoutProbability) = (layers, isBidirectional, dropoutProbability)
     let directions = isBidirectional ? 2 : 1
@@ -83,7 +93,7 @@ struct RecurrentStack: Layer {
         weights.append(
           RecurrentWeights(
             kind, inputs: layer == 0 ? inputWidth : hiddenWidth * directions, hidden: hiddenWidth, hasBias: hasBias,
-            using: &generator))
+            normalisesSteps: normalisesSteps, using: &generator))
       }
     }
   }
