@@ -11,10 +11,12 @@ let package = Package(
   products: [
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "AttentionDecompositions", targets: ["AttentionDecompositions"]),
+    .library(name: "AttentionModels", targets: ["AttentionModels"]),
     .executable(name: "attention", targets: ["AttentionCommand"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ],
   targets: [
@@ -48,6 +50,10 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(
       name: "Attention", dependencies: ["AttentionTensors", "AttentionCore", "AttentionLayers"],
+      swiftSettings: swiftSettings),
+    .target(
+      name: "AttentionModels",
+      dependencies: ["Attention", .product(name: "HeapModule", package: "swift-collections")],
       swiftSettings: swiftSettings),
 
     // The command

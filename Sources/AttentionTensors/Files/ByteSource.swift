@@ -113,6 +113,12 @@ final class FileSource: ByteSource {
   }
 }
 
+/// All bytes of a regular file.
+package func contents(ofFile path: String) throws(TensorFileError) -> [UInt8] {
+  let source = try FileSource(path: path)
+  return try source.bytes(in: 0..<source.size)
+}
+
 /// A file's bytes in memory.
 struct MemorySource: ByteSource {
   let name: String
