@@ -44,7 +44,8 @@ struct ByteLevelText: Sendable, Equatable {
 
     init(_ scalar: UInt32) {
       let kind = CharacterClass(of: scalar)
-      self = kind.contains(.letter) ? .letter : kind.contains(.number) ? .number : kind.contains(.space) ? .space : .other
+      self =
+        kind.contains(.letter) ? .letter : kind.contains(.number) ? .number : kind.contains(.space) ? .space : .other
     }
   }
 

@@ -22,7 +22,8 @@ public struct SequenceTemplate: Sendable, Equatable {
   }
 
   /// Nothing but the texts, all in segment 0, or the second in segment 1.
-  public static let none = SequenceTemplate(single: [.text(segment: 0)], double: [.text(segment: 0), .pair(segment: 1)])
+  public static let none = SequenceTemplate(
+    single: [.text(segment: 0)], double: [.text(segment: 0), .pair(segment: 1)])
 
   /// The tokens that it adds.
   func tokenCount(isPair: Bool) -> Int {

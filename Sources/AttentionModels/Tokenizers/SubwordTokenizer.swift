@@ -66,16 +66,20 @@ public struct SubwordTokenizer: Tokenizer {
 
   // MARK: Ids and tokens
 
+  /// One more than the largest id.
   public var idLimit: Int { max(model.vocabulary.idLimit, (addedByID.keys.max() ?? -1) + 1) }
 
+  /// The token of an id, as the vocabulary spells it; nil where there is none.
   public func token(_ id: Int) -> String? {
     addedByID[id]?.content ?? Int32(exactly: id).flatMap { model.vocabulary.token($0) }
   }
 
+  /// The id of a token as the vocabulary spells it; nil where there is none.
   public func id(of token: String) -> Int? {
     addedByContent[UTF8Key(token)] ?? model.vocabulary.id(of: token).map { Int($0) }
   }
 
+  /// Text from ids. Bytes that are no UTF-8 become U+FFFD, and ids without a token nothing.
   public func decode(_ ids: some Sequence<Int>, skippingSpecialTokens: Bool) -> String {
     decoder.decode(
       ids.compactMap { id in
@@ -86,6 +90,9 @@ public struct SubwordTokenizer: Tokenizer {
 
   // MARK: Encoding
 
+  /// Encodes a text, or a pair.
+  ///
+  /// - Precondition: the limit, if there is one, is at least the number of the template's tokens.
   public func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
     let isPair = pair != nil
     let added = options.addsTemplate ? template.tokenCount(isPair: isPair) : 0
@@ -113,7 +120,8 @@ public struct SubwordTokenizer: Tokenizer {
       }
     }
     let parts = options.addsTemplate ? (isPair ? template.double : template.single) : nil
-    return assemble(parts ?? (isPair ? SequenceTemplate.none.double : SequenceTemplate.none.single), first, second, isTruncated)
+    return assemble(
+      parts ?? (isPair ? SequenceTemplate.none.double : SequenceTemplate.none.single), first, second, isTruncated)
   }
 
   private func assemble(

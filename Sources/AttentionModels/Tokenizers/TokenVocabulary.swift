@@ -42,7 +42,8 @@ struct TokenVocabulary: Sendable {
 
     var description: String {
       switch self {
-      case .idOutOfRange(let token, let id): "\(quotedForMessage(token)) has the id \(id), which is not in 0..<\(1 << 30)"
+      case .idOutOfRange(let token, let id):
+        "\(quotedForMessage(token)) has the id \(id), which is not in 0..<\(1 << 30)"
       case .idTwice(let id, let first, let second):
         "\(quotedForMessage(first)) and \(quotedForMessage(second)) have the same id \(id)"
       case .tooLarge: "the vocabulary is larger than a gigabyte"
