@@ -39,6 +39,37 @@ import Testing
     #expect(set.kernels.sum_of_exp([1], 0, 0) == 0)
   }
 
+  /// Rows ask for memory ahead of their use, up to a length: none of it may show in another row or behind the last one.
+  @Test(arguments: KernelSet.available)
+  func softmaxOfRowsAgreesWithFloat64InGuardedMemory(set: KernelSet) {
+    for count in Self.counts + [8192, 8193] {
+      let row = Row(count)
+      let probabilities = row.probabilities
+      for edge in GuardedBuffer<Float>.Edge.allCases {
+        var hidden = row.logits
+        for index in hidden.indices where index != count - 1 { hidden[index] = -.infinity }
+        let unknown = row.logits.dropLast() + [Float.nan]
+        let unbounded = [Float.infinity] + row.logits.dropFirst()
+        let nothing = [Float](repeating: -.infinity, count: count)
+        let x = GuardedBuffer(row.logits + unknown + hidden + nothing + unbounded + row.logits, edge: edge)
+        let y = GuardedBuffer(repeating: Float.nan, count: x.elements.count, edge: edge)
+        set.kernels.softmax(x.base, y.base, 6, count)
+        let rows = (0..<6).map { Array(y.values[$0 * count..<($0 + 1) * count]) }
+        // Half an ulp of a difference of 18 is a relative 9.5e-7 already.
+        for (value, expected) in zip(rows[0], probabilities) {
+          #expect(abs(Double(value) - expected) <= 2e-6 * expected, "\(count)")
+        }
+        #expect(rows[2].last == 1 && rows[2].dropLast().allSatisfy { $0 == 0 })
+        for index in [1, 3, 4] { #expect(rows[index].allSatisfy { $0.isNaN }, "\(count)") }
+        #expect(sameBits(rows[5], rows[0]))
+        let kept = y.values
+        set.kernels.softmax(x.base, x.base, 6, count)
+        #expect(sameBits(x.values, kept), "in place")
+        for buffer in [x, y] { #expect(buffer.surroundingsAreIntact) }
+      }
+    }
+  }
+
   @Test(arguments: KernelSet.available)
   func gradientsAgreeWithFloat64InGuardedMemory(set: KernelSet) {
     for count in Self.counts {

@@ -18,7 +18,7 @@ extension Tensor {
   /// - Precondition: the tensor has that axis.
   public func softmax(along axis: Int = -1) -> Tensor {
     alongRows(axis, "softmax") { rows in
-      let result = rows.mappedRows { softmaxRow($0, $1, count: $2) }
+      let result = rows.mappedRows { KernelSet.kernels.pointee.softmax($0, $1, $2, $3) }
       let kept = rows.isTracked ? result : nil
       return result.derived(from: rows) { upstream in
         kept.map { $0.combinedRows(with: upstream, KernelSet.kernels.pointee.softmax_gradient) }
@@ -34,7 +34,9 @@ extension Tensor {
   /// - Precondition: the tensor has that axis.
   public func logSoftmax(along axis: Int = -1) -> Tensor {
     alongRows(axis, "logSoftmax") { rows in
-      let result = rows.mappedRows { logSoftmaxRow($0, $1, count: $2) }
+      let result = rows.mappedRows { source, result, count, length in
+        for row in 0..<count { logSoftmaxRow(source + row * length, result + row * length, count: length) }
+      }
       let kept = rows.isTracked ? result : nil
       return result.derived(from: rows) { upstream in
         kept.map { $0.combinedRows(with: upstream, KernelSet.kernels.pointee.log_softmax_gradient) }
@@ -54,14 +56,17 @@ extension Tensor {
     return function(slices.reshaped(to: rows)).reshaped(to: slices.shape).transposed().reshaped(to: shape)
   }
 
-  /// An untracked matrix of the same shape, row by row.
+  /// An untracked matrix of the same shape. `body` is called with some rows, where theirs go, their number and length.
   private func mappedRows(
-    _ body: @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+    _ body: @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void
   ) -> Tensor {
     Tensor(uninitialized: shape) { buffer in
       let (source, result) = (Unchecked(unsafeBase), Unchecked(buffer.baseAddress!))
       let length = shape[1]
-      SoftmaxTasks.forEachRow(of: shape) { body(source.value + $0 * length, result.value + $0 * length, length) }
+      SoftmaxTasks.forEachTask(of: shape) { rows in
+        let first = rows.lowerBound * length
+        body(source.value + first, result.value + first, rows.count, length)
+      }
     }
   }
 
@@ -92,21 +97,19 @@ package enum SoftmaxTasks {
 
   /// Calls `body` with each row of a matrix of this shape, on several threads where that is worth it.
   static func forEachRow(of shape: [Int], _ body: @Sendable (Int) -> Void) {
+    forEachTask(of: shape) { rows in
+      for row in rows { body(row) }
+    }
+  }
+
+  /// Calls `body` with ranges that cover the rows of a matrix of this shape, on several threads where that is worth it.
+  static func forEachTask(of shape: [Int], _ body: @Sendable (Range<Int>) -> Void) {
     let (rows, length) = (shape[0], shape[1])
     let perTask = slicesPerTask(length: length)
     WorkerPool.shared.forEachWithoutProducts((rows + perTask - 1) / perTask, inline: rows * length < 1 << 15) { task in
-      for row in task * perTask..<min(rows, (task + 1) * perTask) { body(row) }
+      body(task * perTask..<min(rows, (task + 1) * perTask))
     }
   }
-}
-
-/// The softmax of a row.
-private func softmaxRow(_ source: UnsafePointer<Float>, _ result: UnsafeMutablePointer<Float>, count: Int) {
-  let kernels = KernelSet.kernels
-  let maximum = kernels.pointee.max(source, count)
-  guard maximum.isFinite else { return result.update(repeating: .nan, count: count) }
-  let sum = kernels.pointee.exp_sum(source, maximum, result, count)
-  kernels.pointee.scale(result, 1 / sum, result, count)
 }
 
 /// The logarithm of the softmax of a row.

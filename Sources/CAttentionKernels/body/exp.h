@@ -42,7 +42,8 @@ VECTOR_FN vf v_exp(vf x) {
 
 /// y[i] = e^(x[i] - shift), unless y is NULL, and its sum, in the order: turns of EXP_WIDTH vectors, each summed by
 /// pairs, then the vectors left over, then the tail. x - 0 is x, -0 included, so that e^x is the same code.
-VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
+/// Asks for n floats of `ahead` meanwhile, unless it is NULL.
+VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n, const float *ahead) {
   vf shifts = v_set(shift);
   vf total = v_set(0);
   size_t i = 0;
@@ -51,6 +52,7 @@ VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
     for (size_t k = 0; k < EXP_WIDTH; k++) e[k] = v_load(x + i + k * LANES) - shifts;
     v_exp_all(e, EXP_WIDTH);
     for (size_t k = 0; k < EXP_WIDTH && y; k++) v_store(y + i + k * LANES, e[k]);
+    for (size_t k = 0; k < EXP_WIDTH && ahead; k++) v_ask(ahead + i + k * LANES, k);
     total += (e[0] + e[1]) + (e[2] + e[3]);
   }
   for (; i + LANES <= n; i += LANES) {
@@ -66,8 +68,8 @@ VECTOR_FN vf v_exp_rows(const float *x, float shift, float *y, size_t n) {
   return total;
 }
 
-static void exp_(const float *x, float *y, size_t n) { (void)v_exp_rows(x, 0, y, n); }
+static void exp_(const float *x, float *y, size_t n) { (void)v_exp_rows(x, 0, y, n, 0); }
 
-static float exp_sum_(const float *x, float shift, float *y, size_t n) { return v_sum(v_exp_rows(x, shift, y, n)); }
+static float exp_sum_(const float *x, float shift, float *y, size_t n) { return v_sum(v_exp_rows(x, shift, y, n, 0)); }
 
-static float sum_of_exp_(const float *x, float shift, size_t n) { return v_sum(v_exp_rows(x, shift, 0, n)); }
+static float sum_of_exp_(const float *x, float shift, size_t n) { return v_sum(v_exp_rows(x, shift, 0, n, 0)); }

@@ -4,12 +4,13 @@
 #include "exp.h"
 
 #include "softcap.h"
-#include "softmax.h"
 
 #include "activations.h"
 
 #include "additive.h"
 #include "arithmetic.h"
+#include "softmax.h"
+
 #include "binary.h"
 #include "masks.h"
 #include "measurement.h"
@@ -35,7 +36,8 @@
     .column_moments = column_moments_, .add_moments = add_moments_, .add_squares = add_squares_,                       \
     .normalise_columns = normalise_columns_, .column_gradient_sums = column_gradient_sums_,                            \
     .column_gradient = column_gradient_,                                                                               \
-    .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_, .softmax_gradient = softmax_gradient_,                 \
+    .softmax = softmax_, .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_,                                   \
+    .softmax_gradient = softmax_gradient_,                                                                             \
     .log_softmax_gradient = log_softmax_gradient_, .random_words = random_words_, .dropout = dropout_,                 \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
     .finish_rows = finish_rows_, .keep_intervals = keep_intervals_, .weights_row = weights_row_, .weight = weight_,    \

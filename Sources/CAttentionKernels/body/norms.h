@@ -22,10 +22,16 @@ VECTOR_FN vf v_affine(vf unit, const float *weight, const float *bias, size_t i,
 ///
 /// A float's rounding error at a mean of 1e4 is a thousandth of a unit spread: so the mean has two parts. Differences
 /// from an element of the row are exact where the spread is small beside the mean, and bound all errors by the spread.
-VECTOR_FN void row_moments(const float *x, size_t n, float *mean, float *rest, float *variance) {
+/// Asks for n floats of `result` and `next` meanwhile, unless they are NULL.
+VECTOR_FN void row_moments(
+    const float *x, size_t n, const float *result, const float *next, float *mean, float *rest, float *variance) {
   vf a[ACCUMULATORS] = {v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0), v_set(0)};
   vf pivot = v_set(x[0]);
-#define STEP(k, i, count) a[k] += v_inside(v_get(x + (i), (count)) - pivot, (count))
+#define STEP(k, i, count)                                                                                              \
+  do {                                                                                                                 \
+    a[k] += v_inside(v_get(x + (i), (count)) - pivot, (count));                                                        \
+    v_ask(result ? result + (i) : 0, (k));                                                                             \
+  } while (0)
   FOR_EACH_IN_TURN(ACCUMULATORS, n, STEP);
 #undef STEP
   *mean = x[0] + v_sum_of_accumulators(a) / (float)n;
@@ -38,6 +44,7 @@ VECTOR_FN void row_moments(const float *x, size_t n, float *mean, float *rest, f
     vf difference = v_inside(v_get(x + (i), (count)) - pivot, (count));                                                \
     a[k] += difference;                                                                                                \
     s[k] = v_fma(difference, difference, s[k]);                                                                        \
+    v_ask(next ? next + (i) : 0, (k));                                                                                 \
   } while (0)
   // No more of them: two sums of four accumulators, and their operands, fill 16 registers.
   FOR_EACH_IN_TURN(4, n, STEP);
@@ -50,6 +57,7 @@ VECTOR_FN void row_moments(const float *x, size_t n, float *mean, float *rest, f
 
 static void layer_norm_(const attention_norm *norm) {
   size_t n = norm->n;
+  bool is_asking = n <= LONGEST_AHEAD;
   const float *weight = norm->weight, *bias = norm->bias;
   for (size_t row = 0; row < norm->rows; row++) {
     const float *x = norm->x + row * n;
@@ -60,7 +68,7 @@ static void layer_norm_(const attention_norm *norm) {
       x = sum;
     }
     float mean, rest, variance;
-    row_moments(x, n, &mean, &rest, &variance);
+    row_moments(x, n, is_asking ? y : 0, row_after(norm->x, row, norm->rows, n), &mean, &rest, &variance);
     float factor = 1.0f / __builtin_sqrtf(variance + norm->epsilon);
     if (norm->statistics) {
       float *statistics = norm->statistics + row * ATTENTION_LAYER_NORM_STATISTICS;
@@ -88,10 +96,15 @@ static void rms_norm_(const attention_norm *norm) {
       add_row(x, norm->residual + row * n, sum, n);
       x = sum;
     }
-    float factor = 1.0f / __builtin_sqrtf(dot_(x, x, n) / (float)n + norm->epsilon);
+    const float *next = row_after(norm->x, row, norm->rows, n);
+    float factor = 1.0f / __builtin_sqrtf(dot_asking(x, x, n, n <= LONGEST_AHEAD ? y : 0) / (float)n + norm->epsilon);
     if (norm->statistics) norm->statistics[row] = factor;
     vf factors = v_set(factor);
-#define STEP(i, count) v_put(y + (i), v_affine(v_get(x + (i), (count)) * factors, weight, bias, (i), (count)), (count))
+#define STEP(i, count)                                                                                                 \
+  do {                                                                                                                 \
+    v_put(y + (i), v_affine(v_get(x + (i), (count)) * factors, weight, bias, (i), (count)), (count));                  \
+    v_ask(next ? next + (i) : 0, (i) / LANES);                                                                         \
+  } while (0)
     FOR_EACH_VECTOR(n, STEP);
 #undef STEP
   }

@@ -25,6 +25,23 @@ VECTOR_FN void v_put(float *p, vf x, size_t count) {
     if (i_ < (n)) STEP(i_, (n) - i_);                                                                                  \
   } while (0)
 
+/// The floats of a cache line, and the longest row whose passes ask for lines ahead: its result and the next row find
+/// room beside it in the caches.
+#define LINE (64 / sizeof(float))
+#define LONGEST_AHEAD ((size_t)1 << 13)
+
+/// In step k of a turn: asks for the cache line of p, unless p is NULL. The first pass over a row asks for the lines of
+/// its result and a later one for the next row's, so that memory works while the processor does: its own prefetching ends
+/// at the page, and a store to a line that is not there waits for it.
+VECTOR_FN void v_ask(const float *p, size_t k) {
+  if (k * LANES % LINE == 0 && p) __builtin_prefetch(p);
+}
+
+/// The row of n floats after this one, if a pass over this one may ask for it.
+VECTOR_FN const float *row_after(const float *rows, size_t row, size_t count, size_t n) {
+  return row + 1 < count && n <= LONGEST_AHEAD ? rows + (row + 1) * n : 0;
+}
+
 /// Sums and maxima run in several independent accumulators: one would wait for each addition to finish. Vector k of the
 /// array goes to accumulator k mod ACCUMULATORS, the tail included: the order depends on n alone.
 #define ACCUMULATORS 8

@@ -226,6 +226,9 @@ typedef struct attention_kernels {
                                    const float *_Nonnull shift, const float *_Nonnull slope,
                                    const float *_Nonnull scale, float *_Nonnull of_x);
 
+  /// The softmax of each row of n floats: its maximum taken away first. A row that is all -inf, or holds NaN or +inf,
+  /// becomes NaN. y may be x.
+  void (*_Nonnull softmax)(const float *_Nonnull x, float *_Nonnull y, size_t rows, size_t n);
   /// The sum of e^(x[i] - shift). A finite shift; x may hold -inf and NaN.
   float (*_Nonnull sum_of_exp)(const float *_Nonnull x, float shift, size_t n);
   /// y[i] = (x[i] - first) - second.
