@@ -91,6 +91,29 @@ public struct MultiHeadAttention: Layer {
     if hasBias { outputProjection.bias = Tensor(zeros: [width]) }
   }
 
+  /// Creates a layer from its parts: the projection of queries, keys and values side by side, and the one of the output.
+  ///
+  /// - Precondition: the projection has the outputs of as many heads, and no activation.
+  package init(
+    heads: Int, projection: Linear, outputProjection: Linear, dropout: Float = 0, options: AttentionOptions = .init()
+  ) {
+    require(
+      heads > 0 && projection.outputs == 3 * outputProjection.inputs && outputProjection.inputs.isMultiple(of: heads)
+        && projection.activation == nil,
+      "MultiHeadAttention: \(projection.outputs) and \(outputProjection.inputs) columns for \(heads) heads")
+    self.heads = heads
+    keyValueHeads = heads
+    headWidth = outputProjection.inputs / heads
+    rotary = nil
+    self.options = options
+    self.dropout = dropout
+    projectionBias = projection.bias
+    var projection = projection
+    projection.bias = nil
+    projections = [projection]
+    self.outputProjection = outputProjection
+  }
+
   /// Lists the parameters.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

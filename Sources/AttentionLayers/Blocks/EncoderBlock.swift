@@ -29,6 +29,18 @@ public struct EncoderBlock: Layer {
     norm2 = configuration.makeNorm()
   }
 
+  /// Creates a block from its parts.
+  package init(
+    _ configuration: BlockConfiguration, attention: MultiHeadAttention, feedForward: FeedForward, norm1: LayerNorm,
+    norm2: LayerNorm
+  ) {
+    self.configuration = configuration
+    self.attention = attention
+    self.feedForward = feedForward
+    self.norm1 = .layer(norm1)
+    self.norm2 = .layer(norm2)
+  }
+
   /// `[tokens, width]` to `[tokens, width]`.
   ///
   /// - Parameters:
@@ -40,6 +52,19 @@ public struct EncoderBlock: Layer {
     _ x: Tensor, layout: SequenceLayout, mask: AttentionMask = .none, dropout key: DropoutKey? = nil
   ) -> Tensor {
     run(x, dropout: key) { attention($0, layout: layout, mask: mask, dropout: key?.child(0)) }
+  }
+
+  /// As the call, and the weights of attention as well, `[Hq, L, L]` for each sequence; they carry no gradients.
+  public func withWeights(
+    _ x: Tensor, layout: SequenceLayout, mask: AttentionMask = .none
+  ) -> (output: Tensor, weights: [Tensor]) {
+    var weights: [Tensor] = []
+    let output = run(x, dropout: nil) { x in
+      let (output, found) = attention.withWeights(x, layout: layout, mask: mask)
+      weights = found
+      return output
+    }
+    return (output, weights)
   }
 
   /// New rows of sequences whose earlier ones the cache holds; they are added to it. No gradients.

@@ -32,6 +32,15 @@ public struct FeedForward: Layer {
     self.dropout = dropout
   }
 
+  /// Creates the part from its maps; the first has the activation.
+  package init(linear1: Linear, linear2: Linear, dropout: Float = 0) {
+    require(
+      linear1.outputs == linear2.inputs, "FeedForward: \(linear1.outputs) outputs before \(linear2.inputs) inputs")
+    self.linear1 = linear1
+    self.linear2 = linear2
+    self.dropout = dropout
+  }
+
   /// `[…, width]` to `[…, width]`, each row by itself. O(rows · width · inner width).
   public func callAsFunction(_ x: Tensor, dropout key: DropoutKey? = nil) -> Tensor {
     var inner = linear1(x)

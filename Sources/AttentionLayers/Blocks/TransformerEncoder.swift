@@ -27,6 +27,12 @@ public struct TransformerEncoder: Layer {
     norm = hasFinalNorm ?? (configuration.normPlacement == .pre) ? configuration.makeNorm() : nil
   }
 
+  /// Creates a stack from its blocks.
+  package init(blocks: [EncoderBlock], norm: LayerNorm? = nil) {
+    self.blocks = blocks
+    self.norm = norm.map { .layer($0) }
+  }
+
   /// `[tokens, width]` to `[tokens, width]`.
   ///
   /// - Parameters:

@@ -42,6 +42,18 @@ public struct Linear: Layer {
     self.activation = activation
   }
 
+  /// Creates a layer whose weight is packed already, as a checkpoint's is.
+  ///
+  /// - Precondition: the bias, if there is one, is `[outputs]`.
+  package init(packed: PackedMatrix, bias: Tensor? = nil, activation: Activation? = nil) {
+    storage = LinearWeight(packed)
+    require(
+      bias.map { $0.shape == [packed.columns] } ?? true,
+      "Linear: a bias \(bias?.shape ?? []) for \(packed.columns) outputs")
+    self.bias = bias
+    self.activation = activation
+  }
+
   /// Creates a layer with the initial values that PyTorch draws: uniform on ±1/√inputs.
   ///
   /// - Precondition: the widths are not negative.

@@ -22,6 +22,12 @@ final class LinearWeight: Sendable {
     form = Guarded(Form(rows: rows))
   }
 
+  /// A weight that is in panels from the beginning.
+  init(_ panels: PackedMatrix) {
+    shape = [panels.columns, panels.inner]
+    form = Guarded(Form(rows: nil, parts: [(0..<panels.columns, panels)]))
+  }
+
   /// The rows, tracked if they were; copied out of panels if need be.
   var rows: Tensor {
     form.withLock { form in

@@ -29,6 +29,18 @@ public struct LayerNorm: Layer {
     self.epsilon = epsilon
   }
 
+  /// Creates a norm from its parameters.
+  ///
+  /// - Precondition: both have the same shape, `[width]`.
+  public init(weight: Tensor?, bias: Tensor?, epsilon: Float) {
+    require(
+      weight?.rank ?? 1 == 1 && bias.map { $0.shape == weight?.shape ?? $0.shape && $0.rank == 1 } ?? true,
+      "LayerNorm: a weight \(weight?.shape ?? []) and a bias \(bias?.shape ?? [])")
+    self.weight = weight
+    self.bias = bias
+    self.epsilon = epsilon
+  }
+
   /// The norm of each row of x, `[…, width]`. O(count).
   public func callAsFunction(_ x: Tensor) -> Tensor { layerNorm(x, weight: weight, bias: bias, epsilon: epsilon) }
 

@@ -21,6 +21,10 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case unsupported(field: String, value: String)
     /// The vocabulary contradicts itself or something else in the file.
     case inconsistent(problem: String)
+    /// A weight is missing.
+    case missingTensor(name: String)
+    /// A weight has another shape than the configuration says.
+    case wrongShape(tensor: String, found: [Int], expected: [Int])
   }
 
   /// One line that names the file and what is wrong.
@@ -33,6 +37,9 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
       case .invalid(let field, let expected): "\(field) is not \(expected)"
       case .unsupported(let field, let value): "\(field): \(quotedForMessage(value)) is not supported"
       case .inconsistent(let problem): problem
+      case .missingTensor(let name): "the tensor \(quotedForMessage(name)) is missing"
+      case .wrongShape(let name, let found, let expected):
+        "the tensor \(quotedForMessage(name)) is \(found), and the configuration says \(expected)"
       }
     return "\(quotedForMessage(file)): \(problem)"
   }

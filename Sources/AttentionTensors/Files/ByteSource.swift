@@ -119,6 +119,9 @@ package func contents(ofFile path: String) throws(TensorFileError) -> [UInt8] {
   return try source.bytes(in: 0..<source.size)
 }
 
+/// Whether something lies under this path, of whatever kind. A path that no system call takes leads to nothing.
+package func fileExists(_ path: String) -> Bool { !path.utf8.contains(0) && access(path, F_OK) == 0 }
+
 /// A file's bytes in memory.
 struct MemorySource: ByteSource {
   let name: String

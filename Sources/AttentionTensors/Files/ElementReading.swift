@@ -31,6 +31,13 @@ struct StoredElements {
   /// What error messages call the format.
   let formatName: String
 
+  /// Some of them.
+  func part(_ range: Range<Int>) -> StoredElements {
+    StoredElements(
+      source: source, tensor: tensor, position: position + range.lowerBound * format.byteCount, count: range.count,
+      format: format, formatName: formatName)
+  }
+
   private func failure(_ reason: TensorFileError.Reason) -> TensorFileError {
     TensorFileError(file: source.name, tensor: tensor, reason: reason)
   }

@@ -113,6 +113,25 @@ public struct SafetensorsFile: Sendable {
     }
   }
 
+  /// Reads some rows of a tensor, along its first axis, to where they are used; types as ``tensor(named:)``.
+  ///
+  /// - Parameters:
+  ///   - name: the tensor's.
+  ///   - rows: of those that the tensor has; its scalars in all if it has rank 0.
+  ///   - target: has room for them.
+  /// - Precondition: the tensor has these rows.
+  package func readRows(
+    _ rows: Range<Int>, of name: String, into target: UnsafeMutablePointer<Float>
+  ) throws(TensorFileError) {
+    let (entry, elements) = try find(name, as: "a float of 16 or 32 bits")
+    let width = entry.shape.dropFirst().reduce(1, *)
+    require(
+      rows.lowerBound >= 0 && rows.upperBound <= entry.shape.first ?? 1,
+      "SafetensorsFile: the rows \(rows) of a tensor \(entry.shape)")
+    let part = elements.part(rows.lowerBound * width..<rows.upperBound * width)
+    try part.readFloats(into: UnsafeMutableBufferPointer(start: target, count: rows.count * width), rounding: false)
+  }
+
   private func requireEntry(_ name: String) throws(TensorFileError) -> Entry {
     guard let entry = entry(named: name) else {
       throw TensorFileError(file: path, tensor: name, reason: .missingTensor)

@@ -49,25 +49,89 @@ package struct PackedMatrix: Sendable {
 
   /// Packs the transpose of a matrix `[columns, inner]`: a linear layer's weight. O(inner · columns).
   package init(transposing weight: MatrixView) {
-    self.init(inner: weight.columns, columns: weight.rows)
-    let (inner, columns) = (inner, columns)
-    let (layout, target, source) = (layout, Unchecked(storage.base), Unchecked(weight.base))
-    // By whole panels where there are some: the transpose writes rows of them.
-    let step = min(64, layout.panelColumns)
-    WorkerPool.shared.forEachWithoutProducts(
-      (layout.columns + step - 1) / step, inline: inner * columns < 1 << 15
-    ) { task in
-      let strip = task * step..<min(layout.columns, (task + 1) * step)
-      layout.forEachPanel(of: strip) { part, first, stride in
-        let filled = max(0, min(part.upperBound, columns) - part.lowerBound)
-        KernelSet.kernels.pointee.transpose(
-          source.value + part.lowerBound * weight.rowStride, weight.rowStride, target.value + first, stride, filled,
-          inner)
-        guard filled < part.count else { return }
-        for row in 0..<inner {
-          (target.value + first + row * stride + filled).update(repeating: 0, count: part.count - filled)
+    let panels = PackedMatrix(inner: weight.columns, columns: weight.rows)
+    let source = Unchecked(weight.base)
+    panels.forEachStrip { strip, target in
+      panels.store(source.value + strip.lowerBound * weight.rowStride, rowStride: weight.rowStride, strip, target.value)
+    }
+    self = panels
+  }
+
+  /// Packs the transpose of a matrix `[columns, inner]` of which `read` writes some rows where it is told to: a weight that
+  /// comes from a file. A few rows are held beside the panels, and several threads read. O(inner · columns).
+  package init<Failure: Error>(
+    inner: Int, columns: Int,
+    readingColumns read: @Sendable (_ rows: Range<Int>, _ target: UnsafeMutablePointer<Float>) throws(Failure) -> Void
+  ) throws(Failure) {
+    let panels = PackedMatrix(inner: inner, columns: columns)
+    let failure = Guarded<Failure?>(nil)
+    withoutActuallyEscaping(read) { read in
+      panels.forEachStrip { strip, target in
+        let filled = strip.clamped(to: 0..<columns)
+        let rows = UnsafeMutablePointer<Float>.allocate(capacity: max(1, filled.count * inner))
+        defer { rows.deallocate() }
+        do throws(Failure) {
+          if !filled.isEmpty { try read(filled, rows) }
+          panels.store(rows, rowStride: inner, strip, target.value)
+        } catch {
+          failure.withLock { $0 = $0 ?? error }
         }
       }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    self = panels
+  }
+
+  /// Packs a matrix `[inner, columns]` of which `read` writes some rows where it is told to. O(inner · columns).
+  package init<Failure: Error>(
+    inner: Int, columns: Int,
+    readingRows read: @Sendable (_ rows: Range<Int>, _ target: UnsafeMutablePointer<Float>) throws(Failure) -> Void
+  ) throws(Failure) {
+    self.init(inner: inner, columns: columns)
+    let failure = Guarded<Failure?>(nil)
+    let (layout, target) = (layout, Unchecked(storage.base))
+    let perTask = max(1, (1 << 14) / max(1, columns))
+    withoutActuallyEscaping(read) { read in
+      WorkerPool.shared.forEachWithoutProducts((inner + perTask - 1) / perTask, inline: inner * columns < 1 << 15) {
+        task in
+        let part = task * perTask..<min(inner, (task + 1) * perTask)
+        let rows = UnsafeMutablePointer<Float>.allocate(capacity: max(1, part.count * columns))
+        defer { rows.deallocate() }
+        do throws(Failure) {
+          try read(part, rows)
+          for row in part {
+            layout.store(rows + (row - part.lowerBound) * columns, count: columns, row: row, in: target.value)
+          }
+        } catch {
+          failure.withLock { $0 = $0 ?? error }
+        }
+      }
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// Calls `body` on several threads with ranges of the panels' columns that are written together, and the panels.
+  private func forEachStrip(
+    _ body: @Sendable (_ strip: Range<Int>, _ panels: Unchecked<UnsafeMutablePointer<Float>>) -> Void
+  ) {
+    // By whole panels where there are some: the transpose writes rows of them.
+    let (step, count) = (min(64, layout.panelColumns), layout.columns)
+    let target = Unchecked(storage.base)
+    WorkerPool.shared.forEachWithoutProducts((count + step - 1) / step, inline: inner * columns < 1 << 15) { task in
+      body(task * step..<min(count, (task + 1) * step), target)
+    }
+  }
+
+  /// Writes a strip's rows as columns, and zeros behind the last.
+  private func store(
+    _ rows: UnsafePointer<Float>, rowStride: Int, _ strip: Range<Int>, _ panels: UnsafeMutablePointer<Float>
+  ) {
+    layout.forEachPanel(of: strip) { part, first, stride in
+      let filled = max(0, min(part.upperBound, columns) - part.lowerBound)
+      KernelSet.kernels.pointee.transpose(
+        rows + (part.lowerBound - strip.lowerBound) * rowStride, rowStride, panels + first, stride, filled, inner)
+      guard filled < part.count else { return }
+      for row in 0..<inner { (panels + first + row * stride + filled).update(repeating: 0, count: part.count - filled) }
     }
   }
 
