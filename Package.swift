@@ -63,7 +63,8 @@ let package = Package(
     .executableTarget(
       name: "AttentionCommand",
       dependencies: [
-        "Attention", "AttentionBenchmarks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Attention", "AttentionBenchmarks", "AttentionModels",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings
     ),
@@ -91,6 +92,9 @@ let package = Package(
     .testTarget(
       name: "AttentionLayersTests", dependencies: ["Attention", "AttentionDecompositions", "AttentionTestSupport"],
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionModelsTests", dependencies: ["AttentionModels", "AttentionTestSupport"],
+      swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),

@@ -114,6 +114,13 @@ public struct MultiHeadAttention: Layer {
     self.outputProjection = outputProjection
   }
 
+  /// The weights of the projections of queries, keys and values, one after the other, `[(Hq + 2·Hkv)·d, width]`.
+  ///
+  /// - Precondition: they have one width.
+  package var projectionWeight: Tensor {
+    projections.count == 1 ? projections[0].weight : Tensor.concatenated(projections.map(\.weight))
+  }
+
   /// Lists the parameters.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

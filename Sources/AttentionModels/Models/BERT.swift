@@ -105,7 +105,8 @@ public struct BERT: Layer {
     let attention = MultiHeadAttention(
       heads: configuration.heads,
       projection: try source.linear(
-        ["query", "key", "value"].map { "\(name).attention.self.\($0)" }, inputs: width, outputs: [width, width, width],
+        ["query", "key", "value"].map { "\(name).attention.self.\($0)" }, inputs: width,
+        outputs: [width, width, width],
         order: .outputsFirst, activation: nil, deviationFactor: 1),
       outputProjection: try source.linear("\(name).attention.output.dense", inputs: width, outputs: width),
       dropout: configuration.dropout)
@@ -117,6 +118,37 @@ public struct BERT: Layer {
       dropout: configuration.dropout)
     let norm2 = try source.norm("\(name).output.LayerNorm", width: width, epsilon: configuration.epsilon)
     return EncoderBlock(configuration, attention: attention, feedForward: feedForward, norm1: norm1, norm2: norm2)
+  }
+
+  /// Writes config.json and model.safetensors as transformers lays them out; the folder is made if need be.
+  ///
+  /// - Throws: ``ModelFileError`` when the system refuses.
+  public func save(to folder: ModelFolder) throws(ModelFileError) {
+    var parameters = CheckpointTensors()
+    let prefix = maskedTokenHead == nil ? "" : "bert."
+    parameters.embedding("\(prefix)embeddings.word_embeddings", tokens)
+    parameters.embedding("\(prefix)embeddings.position_embeddings", positions)
+    parameters.embedding("\(prefix)embeddings.token_type_embeddings", segments)
+    parameters.norm("\(prefix)embeddings.LayerNorm", norm)
+    for (index, block) in encoder.blocks.enumerated() {
+      let name = "\(prefix)encoder.layer.\(index)"
+      parameters.linear(
+        ["query", "key", "value"].map { "\(name).attention.self.\($0)" }, block.attention.projectionWeight,
+        block.attention.projectionBias)
+      parameters.linear("\(name).attention.output.dense", block.attention.outputProjection)
+      parameters.norm("\(name).attention.output.LayerNorm", block.norm1)
+      parameters.linear("\(name).intermediate.dense", block.feedForward.linear1)
+      parameters.linear("\(name).output.dense", block.feedForward.linear2)
+      parameters.norm("\(name).output.LayerNorm", block.norm2)
+    }
+    if let pooler { parameters.linear("\(prefix)pooler.dense", pooler) }
+    if let head = maskedTokenHead {
+      parameters.linear("cls.predictions.transform.dense", head.transform)
+      parameters.norm("cls.predictions.transform.LayerNorm", head.norm)
+      parameters.vector("cls.predictions.bias", head.bias)
+    }
+    let architecture = maskedTokenHead == nil ? "BertModel" : pooler == nil ? "BertForMaskedLM" : "BertForPreTraining"
+    try folder.write(configuration: configuration.json(architecture: architecture), parameters)
   }
 
   // MARK: Forward
@@ -200,7 +232,8 @@ public struct BERT: Layer {
       "BERT: \(ids.count) ids and \(segments?.count ?? ids.count) segments for \(layout.tokenCount) tokens")
     precondition(
       layout.lengths.allSatisfy { $0 <= configuration.maximumLength },
-      "BERT: a sequence of \(layout.lengths.max() ?? 0) tokens, and the model has \(configuration.maximumLength) positions")
+      "BERT: a sequence of \(layout.lengths.max() ?? 0) tokens, and the model has \(configuration.maximumLength) positions"
+    )
     let places =
       positions(layout.positions())
       + self.segments(segments ?? [Int](repeating: 0, count: ids.count))

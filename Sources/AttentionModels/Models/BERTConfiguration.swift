@@ -70,28 +70,37 @@ public struct BERTConfiguration: Sendable, Equatable {
   }
 }
 
-extension JSONField {
-  /// A number in a range; the default where there is none.
-  func number(default: Double, in range: ClosedRange<Double>) throws(ModelFileError) -> Double {
-    guard exists else { return `default` }
-    let value = try number()
-    guard range.contains(value) else { throw notExpected("a number from \(range.lowerBound) to \(range.upperBound)") }
-    return value
-  }
-
-  /// An activation by the name that transformers gives it.
-  func activation(default: Activation) throws(ModelFileError) -> Activation {
-    guard exists else { return `default` }
-    let name = try string()
-    switch name {
-    case "gelu", "gelu_python": return .gelu
-    // Three spellings of one formula.
-    case "gelu_new", "gelu_fast", "gelu_pytorch_tanh": return .geluTanh
-    case "relu": return .relu
-    case "silu", "swish": return .silu
-    case "tanh": return .tanh
-    case "sigmoid": return .sigmoid
-    default: throw unsupported(name)
+extension BERTConfiguration {
+  /// config.json as transformers reads it.
+  func json(architecture: String) -> JSONWriter {
+    var json = JSONWriter()
+    json.beginObject()
+    json.key("architectures")
+    json.beginArray()
+    json.string(architecture)
+    json.endArray()
+    json.key("model_type")
+    json.string("bert")
+    for (key, value) in [
+      ("vocab_size", vocabularySize), ("hidden_size", width), ("num_hidden_layers", blockCount),
+      ("num_attention_heads", heads), ("intermediate_size", feedForwardWidth),
+      ("max_position_embeddings", maximumLength), ("type_vocab_size", segmentCount),
+    ] {
+      json.key(key)
+      json.integer(value)
     }
+    json.key("hidden_act")
+    json.string(activation.checkpointName)
+    for (key, value) in [
+      ("layer_norm_eps", epsilon), ("initializer_range", initialDeviation), ("hidden_dropout_prob", dropout),
+      ("attention_probs_dropout_prob", dropout),
+    ] {
+      json.key(key)
+      json.number(value)
+    }
+    json.key("position_embedding_type")
+    json.string("absolute")
+    json.endObject()
+    return json
   }
 }

@@ -99,3 +99,28 @@ struct AtomicFileWriter: ~Copyable {
     }
   }
 }
+
+/// Writes a file of these bytes, which appears under its name whole or not at all.
+package func write(_ bytes: [UInt8], toFile path: String) throws(TensorFileError) {
+  var writer = try AtomicFileWriter(path: path)
+  try writer.write(bytes)
+  try writer.commit()
+}
+
+/// Makes a folder, and those above it, where there is none.
+package func makeFolder(_ path: String) throws(TensorFileError) {
+  guard !path.isEmpty, !path.utf8.contains(0) else { throw TensorFileError(file: path, reason: .invalidPath) }
+  var status = stat()
+  if stat(path, &status) == 0 {
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw TensorFileError(file: path, reason: .cannotWrite(code: ENOTDIR))
+    }
+    return
+  }
+  var parent = Substring(path)
+  while parent.last == "/" { parent.removeLast() }
+  if let slash = parent.lastIndex(of: "/"), slash > parent.startIndex { try makeFolder(String(parent[..<slash])) }
+  guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+    throw TensorFileError(file: path, reason: .cannotWrite(code: errno))
+  }
+}

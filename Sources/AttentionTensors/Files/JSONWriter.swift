@@ -1,4 +1,4 @@
-/// Writes JSON without white space, as far as files of tensors need it.
+/// Writes JSON without white space.
 package struct JSONWriter {
   /// What is written so far.
   package private(set) var bytes: [UInt8] = []
@@ -18,6 +18,25 @@ package struct JSONWriter {
   package mutating func endObject() {
     bytes.append(UInt8(ascii: "}"))
     needsComma = true
+  }
+
+  /// Begins an array.
+  package mutating func beginArray() {
+    separate()
+    bytes.append(UInt8(ascii: "["))
+    needsComma = false
+  }
+
+  /// Ends the innermost array.
+  package mutating func endArray() {
+    bytes.append(UInt8(ascii: "]"))
+    needsComma = true
+  }
+
+  /// Takes everything away, and keeps the memory for the next document.
+  package mutating func removeAll() {
+    bytes.removeAll(keepingCapacity: true)
+    needsComma = false
   }
 
   /// Writes a key; its value must follow.
@@ -57,6 +76,27 @@ package struct JSONWriter {
       bytes.append(contentsOf: String(value).utf8)
     }
     bytes.append(UInt8(ascii: "]"))
+    needsComma = true
+  }
+
+  /// Writes an integer.
+  package mutating func integer(_ value: Int) { plain(String(value)) }
+
+  /// Writes the shortest decimals that read back as the number; null, if it is not finite: JSON has no other word.
+  package mutating func number(_ value: Double) { plain(value.isFinite ? "\(value)" : "null") }
+
+  /// ``number(_:)`` of a float, with as few decimals as a float needs.
+  package mutating func number(_ value: Float) { plain(value.isFinite ? "\(value)" : "null") }
+
+  /// Writes true or false.
+  package mutating func boolean(_ value: Bool) { plain(value ? "true" : "false") }
+
+  /// Writes null.
+  package mutating func null() { plain("null") }
+
+  private mutating func plain(_ text: String) {
+    separate()
+    bytes.append(contentsOf: text.utf8)
     needsComma = true
   }
 
