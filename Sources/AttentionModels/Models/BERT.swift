@@ -224,6 +224,14 @@ public struct BERT: Layer {
     return linear(head.norm(head.transform(hidden)), weight: tokens.weight, bias: head.bias)
   }
 
+  /// Bytes that a forward pass without gradients takes for each token at the most: its rows between the layers, and what
+  /// attention needs beside them.
+  var bytesPerToken: Int {
+    // The inner rows of the feed-forward part beside three of the block's, or queries, keys, values and two.
+    let rows = max(3 * configuration.width + configuration.feedForwardWidth, 6 * configuration.width)
+    return rows * MemoryLayout<Float>.stride * 5 / 4
+  }
+
   private func embedded(
     _ ids: [Int], segments: [Int]?, layout: SequenceLayout, dropout key: DropoutKey?
   ) -> Tensor {
@@ -234,10 +242,11 @@ public struct BERT: Layer {
       layout.lengths.allSatisfy { $0 <= configuration.maximumLength },
       "BERT: a sequence of \(layout.lengths.max() ?? 0) tokens, and the model has \(configuration.maximumLength) positions"
     )
-    let places =
-      positions(layout.positions())
-      + self.segments(segments ?? [Int](repeating: 0, count: ids.count))
-    let rows = norm(tokens(ids), adding: places).normalised
+    let sums = summedRows(of: [
+      (tokens.weight, ids), (positions.weight, layout.positions()),
+      (self.segments.weight, segments ?? [Int](repeating: 0, count: ids.count)),
+    ])
+    let rows = norm(sums)
     guard let key, configuration.dropout > 0 else { return rows }
     return rows.dropped(probability: configuration.dropout, seed: key.child(1).seed)
   }
