@@ -94,7 +94,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionModelsTests", dependencies: ["AttentionModels", "AttentionTestSupport"],
-      swiftSettings: swiftSettings),
+      exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),

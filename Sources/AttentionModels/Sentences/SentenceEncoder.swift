@@ -44,11 +44,13 @@ public struct SentenceEncoder: Sendable {
     let maximumLength = maximumLength ?? limit
     precondition(
       tokenizer.idLimit <= model.configuration.vocabularySize,
-      "SentenceEncoder: the tokenizer has ids up to \(tokenizer.idLimit - 1), the model \(model.configuration.vocabularySize)")
+      "SentenceEncoder: the tokenizer has ids up to \(tokenizer.idLimit - 1), the model \(model.configuration.vocabularySize)"
+    )
     let template = tokenizer.encode("").count
     precondition(
       maximumLength >= max(1, template) && maximumLength <= limit,
-      "SentenceEncoder: \(maximumLength) tokens at the most, with \(template) of the template and \(limit) of the model")
+      "SentenceEncoder: \(maximumLength) tokens at the most, with \(template) of the template and \(limit) of the model"
+    )
     self.model = model
     self.tokenizer = tokenizer
     self.pooling = pooling
@@ -72,122 +74,93 @@ public struct SentenceEncoder: Sendable {
   public func embed(
     _ texts: [String], options: EmbeddingOptions = .init(), progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
   ) -> Tensor {
-    run(texts, options, progress, isCancelled: { false })!
+    result(for: texts, options: options, progress: progress).rows
   }
 
-  /// The rows of texts, without blocking the task's thread.
+  /// The rows of texts, and how many tokens each had.
   ///
-  /// As the synchronous function otherwise, bit for bit.
+  /// - Parameters: as of ``embed(_:options:progress:)-(_,_,_)``.
+  public func result(
+    for texts: [String], options: EmbeddingOptions = .init(),
+    progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
+  ) -> EmbeddingResult {
+    EmbeddingRun(encoder: self, options: options, progress: progress, isCancelled: { false }).result(texts)!
+  }
+
+  /// The row of one text, `[width]`, without blocking the task's thread.
+  ///
+  /// - Throws: `CancellationError` when the task was cancelled.
+  public func embed(_ text: String) async throws -> Tensor {
+    try await embed([text]).reshaped(to: [width])
+  }
+
+  /// The rows of texts, without blocking the task's thread: as the synchronous function otherwise, bit for bit.
   ///
   /// - Throws: `CancellationError` soon after the task was cancelled: when the batches under way are done.
   public func embed(
     _ texts: [String], options: EmbeddingOptions = .init(), progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
   ) async throws -> Tensor {
-    let isCancelled = Guarded(false)
+    try await result(for: texts, options: options, progress: progress).rows
+  }
+
+  /// The rows of texts, and how many tokens each had, without blocking the task's thread.
+  ///
+  /// - Throws: `CancellationError` soon after the task was cancelled: when the batches under way are done.
+  public func result(
+    for texts: [String], options: EmbeddingOptions = .init(),
+    progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
+  ) async throws -> EmbeddingResult {
+    let isCancelled = Guarded(Task.isCancelled)
     return try await withTaskCancellationHandler {
-      let rows = await CallerThreads.shared.run {
-        run(texts, options, progress, isCancelled: { isCancelled.withLock { $0 } })
-      }
-      guard let rows else { throw CancellationError() }
-      return rows
+      let run = EmbeddingRun(
+        encoder: self, options: options, progress: progress, isCancelled: { isCancelled.withLock { $0 } })
+      guard let result = await CallerThreads.shared.run({ run.result(texts) }) else { throw CancellationError() }
+      return result
     } onCancel: {
       isCancelled.withLock { $0 = true }
     }
   }
 
-  /// The row of one text, `[width]`, without blocking the task's thread.
-  public func embed(_ text: String) async throws -> Tensor {
-    try await embed([text]).reshaped(to: [width])
+  // MARK: Inside
+
+  /// What one text looked like on its way.
+  public struct Inspection: Sendable {
+    /// The tokens, with their places in the text.
+    public let encoding: Encoding
+    /// As the tokenizer's vocabulary spells them.
+    public let tokens: [String]
+    /// Rows `[tokens, width]` by number: 0 are the embeddings, n the output of block n.
+    public let hiddenStates: [Int: Tensor]
+    /// Weights `[heads, tokens, tokens]` by block, from 0.
+    public let attentionWeights: [Int: Tensor]
+    /// The text's row, `[width]`.
+    public let row: Tensor
   }
 
-  /// nil if it was cancelled.
-  private func run(
-    _ texts: [String], _ options: EmbeddingOptions, _ progress: (@Sendable (EmbeddingProgress) -> Void)?,
-    isCancelled: @Sendable () -> Bool
-  ) -> Tensor? {
-    var isWhole = true
-    let result = Tensor(uninitialized: [texts.count, width]) { buffer in
-      guard let base = buffer.baseAddress else { return }
-      let state = Guarded(EmbeddingProgress(completed: 0, total: texts.count, tokens: 0))
-      // A part at a time: what the tokens of all texts would take is bounded.
-      var first = 0
-      while first < texts.count, isWhole {
-        let part = first..<SentenceEncoder.partEnd(texts, from: first)
-        isWhole = embed(
-          texts[part], options, into: Unchecked(base + part.lowerBound * width), isCancelled: isCancelled
-        ) { completed, tokens in
-          guard let progress else { return }
-          state.withLock {
-            $0 = EmbeddingProgress(
-              completed: $0.completed + completed, total: $0.total, tokens: $0.tokens + tokens)
-            progress($0)
-          }
-        }
-        first = part.upperBound
-      }
-      if !isWhole { buffer.initialize(repeating: 0) }
-    }
-    return isWhole ? result : nil
+  /// Embeds a text and keeps the rows and the weights of attention of some blocks.
+  ///
+  /// - Parameters:
+  ///   - text: cut to the encoder's longest.
+  ///   - hiddenStates: which rows to keep: 0 for the embeddings, n for the output of block n.
+  ///   - attentionWeights: the blocks whose weights to keep, from 0.
+  /// - Precondition: the model has such blocks.
+  public func inspect(
+    _ text: String, hiddenStates: Set<Int> = [], attentionWeights: Set<Int> = []
+  ) -> Inspection {
+    let encoding = tokenizer.encode(text, options: EncodingOptions(maximumLength: maximumLength))
+    let layout = SequenceLayout(lengths: [encoding.count])
+    let found = model.inspect(
+      encoding.ids, segments: encoding.segments, layout: layout, hiddenStates: hiddenStates,
+      attentionWeights: attentionWeights)
+    return Inspection(
+      encoding: encoding, tokens: tokenizer.tokens(encoding), hiddenStates: found.hiddenStates,
+      attentionWeights: found.attentionWeights.mapValues { $0[0] },
+      row: pooled(found.output, layout: layout).reshaped(to: [width]))
   }
 
-  /// Where a part ends: enough texts to sort and to keep all threads busy.
-  private static func partEnd(_ texts: [String], from first: Int) -> Int {
-    var (end, bytes) = (first, 0)
-    while end < texts.count, end - first < 1 << 14, bytes < 1 << 22 {
-      bytes += texts[end].utf8.count
-      end += 1
-    }
-    return end
-  }
-
-  private func embed(
-    _ texts: ArraySlice<String>, _ options: EmbeddingOptions, into target: Unchecked<UnsafeMutablePointer<Float>>,
-    isCancelled: @Sendable () -> Bool, report: @Sendable (_ texts: Int, _ tokens: Int) -> Void
-  ) -> Bool {
-    guard !isCancelled() else { return false }
-    let ids = self.ids(texts)
-    let threads = WorkerPool.shared.threadCount.count
-    let batches = TokenBatches(
-      lengths: ids.map(\.count), budget: tokenBudget(options, threads: threads), wanted: threads
-    ).batches
-    @Sendable func embed(_ batch: Int) {
-      guard !isCancelled() else { return }
-      let members = batches[batch]
-      let layout = SequenceLayout(lengths: members.map { ids[$0].count })
-      let rows = pooled(model(members.flatMap { ids[$0] }, layout: layout), layout: layout)
-      rows.withUnsafeBufferPointer { buffer in
-        for (place, member) in members.enumerated() {
-          (target.value + member * width).update(from: buffer.baseAddress! + place * width, count: width)
-        }
-      }
-      report(members.count, layout.tokenCount)
-    }
-    if batches.count == 1 {
-      // All threads share its products.
-      embed(0)
-    } else {
-      // A thread computes a batch from beginning to end: its rows stay in its cache, and nobody waits for anybody.
-      WorkerPool.shared.forEach(batches.count) { embed($0) }
-    }
-    return !isCancelled()
-  }
-
-  /// The tokens of texts, at most as many as the encoder takes.
-  private func ids(_ texts: ArraySlice<String>) -> [[Int]] {
-    tokenizer.encode(Array(texts), options: EncodingOptions(maximumLength: maximumLength)).map(\.ids)
-  }
-
-  private func pooled(_ hidden: Tensor, layout: SequenceLayout) -> Tensor {
+  /// One row for each sequence.
+  func pooled(_ hidden: Tensor, layout: SequenceLayout) -> Tensor {
     let rows = pooling(hidden, layout: layout)
     return normalizes ? rows.withUnitRows() : rows
   }
-
-  private func tokenBudget(_ options: EmbeddingOptions, threads: Int) -> Int {
-    let budget = options.tokenBudget ?? SentenceEncoder.defaultTokenBudget
-    guard let memory = options.memoryBudget else { return budget }
-    return max(1, min(budget, memory / (threads * model.bytesPerToken)))
-  }
-
-  /// Large enough that the weights are read for many rows, small enough that these stay in a cache.
-  static let defaultTokenBudget = 512
 }
