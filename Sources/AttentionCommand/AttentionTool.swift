@@ -26,7 +26,7 @@ struct AttentionTool: ParsableCommand {
         74  a failure in reading or writing
       """,
     version: "0.1.0",
-    subcommands: [InfoCommand.self, BenchCommand.self]
+    subcommands: [InfoCommand.self, BenchCommand.self, TokenizeCommand.self]
   )
 }
 

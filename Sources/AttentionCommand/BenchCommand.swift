@@ -6,10 +6,13 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract:
-      "Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, or products.",
+      """
+      Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, or \
+      tokenizers.
+      """,
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|linear|layers|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|gemm|tune|tokenize [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -27,6 +30,7 @@ struct BenchCommand: ParsableCommand {
         attention bench layers --cases lstm,gru-b32l128i384h384
         attention bench gemm
         attention bench tune
+        attention bench tokenize --input texts.txt
 
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
@@ -34,6 +38,7 @@ struct BenchCommand: ParsableCommand {
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
       BenchLinearCommand.self, BenchLayersCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
+      BenchTokenizeCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AttentionBenchmarks
+import AttentionModels
 import Foundation
 
 /// Standard output and standard error.
@@ -8,6 +9,15 @@ enum Terminal {
   static func write(_ text: String) throws(BenchmarkFileError) {
     guard let code = TextFile.write(text, to: STDOUT_FILENO), code != EPIPE else { return }
     throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
+  }
+
+  /// Writes a part of a result that goes on; answers false when the reader has seen enough and closed its end.
+  static func writeStream(_ bytes: [UInt8]) throws(BenchmarkFileError) -> Bool {
+    guard let code = TextFile.write(bytes, to: STDOUT_FILENO) else { return true }
+    guard code == EPIPE else {
+      throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
+    }
+    return false
   }
 
   /// Writes a warning to standard error.
@@ -20,6 +30,10 @@ enum Terminal {
   static func explain(_ error: any Error) -> Int32 {
     if let code = error as? ExitCode { return code.rawValue }
     if let error = error as? BenchmarkFileError {
+      writeError("attention: \(oneLine(error.description))\n")
+      return error.exitCode
+    }
+    if let error = error as? ModelFileError {
       writeError("attention: \(oneLine(error.description))\n")
       return error.exitCode
     }

@@ -42,7 +42,9 @@ struct BytePairMerging {
   /// Special tokens have the first ids, then the visible characters of bytes, in the order of Unicode.
   init(specialTokens: [String]) {
     for token in specialTokens { _ = id(of: token) }
-    for character in ByteLevelText.characters.sorted(by: { $0.value < $1.value }) { _ = id(of: String(Character(character))) }
+    for character in ByteLevelText.characters.sorted(by: { $0.value < $1.value }) {
+      _ = id(of: String(Character(character)))
+    }
     byteTokens = ByteLevelText.characters.map { ids[UTF8Key(String(Character($0)))]! }
   }
 

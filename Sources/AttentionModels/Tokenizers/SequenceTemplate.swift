@@ -41,7 +41,7 @@ public struct SequenceTemplate: Sendable, Equatable {
   }
 
   /// The tokens that it adds.
-  func tokenCount(isPair: Bool) -> Int {
+  public func tokenCount(isPair: Bool) -> Int {
     (isPair ? double : single).reduce(0) { if case .tokens(let ids, _) = $1 { $0 + ids.count } else { $0 } }
   }
 }

@@ -113,7 +113,8 @@ extension SubwordTokenizer {
   }
 
   init(
-    vocabulary field: JSONField, mergeLines: [Substring.UTF8View.SubSequence], mergesFile: String, addsPrefixSpace: Bool,
+    vocabulary field: JSONField, mergeLines: [Substring.UTF8View.SubSequence], mergesFile: String,
+    addsPrefixSpace: Bool,
     endOfText: String
   ) throws(ModelFileError) {
     let vocabulary = try Self.vocabulary(field)

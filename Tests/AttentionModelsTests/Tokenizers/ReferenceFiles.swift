@@ -50,7 +50,9 @@ struct ReferenceEncodings {
     if !encoding.ids.elementsEqual(ids[range]) { return "ids \(encoding.ids.prefix(40)) for \(ids[range].prefix(40))" }
     for (place, token) in range.enumerated() {
       let expected = offsets[2 * token]..<offsets[2 * token + 1]
-      if encoding.offsets[place] != expected { return "offset \(encoding.offsets[place]) of token \(place) for \(expected)" }
+      if encoding.offsets[place] != expected {
+        return "offset \(encoding.offsets[place]) of token \(place) for \(expected)"
+      }
     }
     return nil
   }
@@ -72,6 +74,8 @@ struct Differences: CustomStringConvertible {
 
 /// The beginning of a text, with what cannot be seen written out.
 func shown(_ text: String) -> String {
-  text.unicodeScalars.prefix(40).map { $0.isASCII && $0.value > 31 ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
-    .joined()
+  text.unicodeScalars.prefix(40).map {
+    $0.isASCII && $0.value > 31 ? String($0) : "\\u{\(String($0.value, radix: 16))}"
+  }
+  .joined()
 }
