@@ -45,7 +45,8 @@ public struct TokenizationBenchmark: Sendable {
     let tokens = expected.reduce(0) { $0 + $1.count }
     let rows = zip(ways, statistics).map { way, time in
       TokenizationRow(
-        way: way.name, rowThreads: way.threads, timing: RowTiming(time), texts: texts.count, bytes: bytes, tokens: tokens,
+        way: way.name, rowThreads: way.threads, timing: RowTiming(time), texts: texts.count, bytes: bytes,
+        tokens: tokens,
         isRepeatable: isRepeatable)
     }
     return MeasuredReport(machine: machine, rows: rows, statistics: statistics)

@@ -106,7 +106,7 @@ struct AddedTokenSearch: Sendable {
     return isWord(decodeScalar(text, &position))
   }
 
-  private func isWord(_ scalar: UInt32) -> Bool { Unicode.Scalar(scalar).map(CharacterClass.isWord) ?? false }
+  private func isWord(_ scalar: UInt32) -> Bool { CharacterClass(of: scalar).contains(.word) }
 
   /// Where the scalar before a position begins.
   private func previous(_ text: UnsafeBufferPointer<UInt8>, _ position: Int) -> Int {

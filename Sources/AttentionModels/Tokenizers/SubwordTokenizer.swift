@@ -98,9 +98,27 @@ public struct SubwordTokenizer: Tokenizer {
 
   /// Encodes a text, or a pair.
   ///
-  /// - Precondition: the limit, if there is one, is at least the number of the template's tokens.
+  /// A pair that is too long is cut as Hugging Face's `longest_first` does: the longer text gives way to the shorter one,
+  /// which keeps half at the most. O(bytes), times the longest token for words that are none; with a limit, about as much
+  /// text is looked at as holds so many tokens (of a pair of which both are too long, as much as the shorter one).
+  ///
+  /// - Precondition: the limit, if there is one, is at least the number of the template's tokens; a text has less than
+  ///   2³¹ scalars.
   public func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
-    let isPair = pair != nil
+    encode(isPair: pair != nil, options) { isSecond, limit in
+      tokens(of: isSecond ? pair ?? "" : text, limit: limit, options)
+    }
+  }
+
+  /// Encodes UTF-8 that lies in no string and is well-formed.
+  package func encode(utf8 text: UnsafeBufferPointer<UInt8>, options: EncodingOptions) -> Encoding {
+    encode(isPair: false, options) { _, limit in tokens(of: text, limit: limit, options) }
+  }
+
+  /// - Parameter run: the first tokens of the first or the second text, so many if it has them.
+  private func encode(
+    isPair: Bool, _ options: EncodingOptions, _ run: (_ isSecond: Bool, _ limit: Int?) -> TokenRun
+  ) -> Encoding {
     let added = options.addsTemplate ? template.tokenCount(isPair: isPair) : 0
     require(
       options.maximumLength.map { $0 >= added } ?? true,
@@ -108,13 +126,13 @@ public struct SubwordTokenizer: Tokenizer {
     let room = options.maximumLength.map { $0 - added }
     // One token more than there is room for tells that there are too many.
     var limit = room.map { $0 + 1 }
-    var first = tokens(of: text, limit: limit, options)
-    var second = pair.map { tokens(of: $0, limit: limit, options) } ?? TokenRun()
+    var first = run(false, limit)
+    var second = isPair ? run(true, limit) : TokenRun()
     // Where both have more than half of an odd room, the longer one gets the odd token: look until one of them ends.
-    while let most = limit, let room, room % 2 == 1, let pair, first.ids.count >= most, second.ids.count >= most {
+    while isPair, let most = limit, let room, room % 2 == 1, first.ids.count >= most, second.ids.count >= most {
       limit = most < Int.max / 4 ? 4 * most : nil
-      first = tokens(of: text, limit: limit, options)
-      second = tokens(of: pair, limit: limit, options)
+      first = run(false, limit)
+      second = run(true, limit)
     }
     var isTruncated = false
     if let room, first.ids.count + second.ids.count > room {
