@@ -59,26 +59,29 @@ struct TokenizerSubject: Subject {
 /// A folder on disk, of which one file is the input.
 final class FuzzedFolder {
   let folder: ModelFolder
-  private let file: String
+  private let descriptor: Int32
 
   init(_ name: String, file: String) throws {
     let path = FileManager.default.temporaryDirectory.appending(path: "attention-fuzzer-\(getpid())-\(name)").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     folder = ModelFolder(path: path)
-    self.file = path + "/" + file
+    descriptor = open(path + "/" + file, O_RDWR | O_CREAT, 0o600)
+    if descriptor < 0 { fatalError("\(path)/\(file) cannot be written") }
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: folder.path) }
+  deinit {
+    close(descriptor)
+    try? FileManager.default.removeItem(atPath: folder.path)
+  }
 
   func path(_ name: String) -> String { folder.path + "/" + name }
 
+  /// Writes over what was there: some file systems wait for the disk when a file is emptied and closed.
   func place(_ bytes: [UInt8]) {
-    let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    guard descriptor >= 0,
-      bytes.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) })
-        == bytes.count
-    else { fatalError("\(file) cannot be written") }
-    close(descriptor)
+    let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+    if written != bytes.count || ftruncate(descriptor, off_t(bytes.count)) != 0 {
+      fatalError("the input cannot be written")
+    }
   }
 }
 
@@ -92,11 +95,14 @@ struct ConfigurationSubject: Subject {
 
   init() throws {
     place = try FuzzedFolder(Self.name, file: "config.json")
+    let whole = try FuzzedFolder("whole", file: "nothing")
     var generator = SeededGenerator(seed: 1)
     let configuration = BERTConfiguration(
       vocabularySize: 12, width: 8, blockCount: 1, heads: 2, feedForwardWidth: 8, maximumLength: 6)
-    try BERT(configuration, hasMaskedTokenHead: true, using: &generator).save(to: place.folder)
-    seeds = [try contents(ofFile: place.path("config.json"))]
+    try BERT(configuration, hasMaskedTokenHead: true, using: &generator).save(to: whole.folder)
+    seeds = [try contents(ofFile: whole.path("config.json"))]
+    let weights = try contents(ofFile: whole.path("model.safetensors"))
+    try AttentionTensors.write(weights, toFile: place.path("model.safetensors"))
     documents = parsed(seeds)
   }
 

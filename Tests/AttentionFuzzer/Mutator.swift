@@ -21,7 +21,7 @@ struct Mutator {
   /// The bytes with some damages.
   mutating func damaged(_ bytes: [UInt8], others: [[UInt8]]) -> [UInt8] {
     var bytes = bytes
-    for _ in 0..<number(1..<5) {
+    for _ in 0..<number(1..<4) {
       guard !bytes.isEmpty else { return bytes }
       let place = number(0..<bytes.count)
       let length = number(0..<min(24, bytes.count - place) + 1)
@@ -67,7 +67,7 @@ struct Mutator {
   /// A document with some of its values changed, left out, moved or doubled.
   mutating func damaged(_ value: JSONValue) -> JSONValue {
     var value = value
-    for _ in 0..<number(1..<4) {
+    for _ in 0..<number(1..<3) {
       var place = number(0..<size(value))
       value = changed(value, &place) ?? .null
     }
