@@ -6,10 +6,13 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract:
-      "Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, models, products.",
+      """
+      Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, models, or \
+      tokenizers.
+      """,
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|linear|layers|embed|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|embed|tokenize|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -28,14 +31,15 @@ struct BenchCommand: ParsableCommand {
         attention bench embed --input sentences.txt
         attention bench gemm
         attention bench tune
+        attention bench tokenize --input texts.txt
 
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
       """,
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
-      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchGEMMCommand.self,
-      BenchTuneCommand.self,
+      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchTokenizeCommand.self,
+      BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

@@ -58,7 +58,7 @@ struct BenchEmbedCommand: ParsableCommand {
       guard !all.isEmpty else { throw BenchmarkFileError.notText(file: input, problem: "it has no line") }
       given = all
     }
-    let (encoder, loading) = try Terminal.read { try ModelLoading.encoder(model.folder()) }
+    let (encoder, loading) = try ModelLoading.encoder(model.folder())
     let texts = try given ?? drawn(encoder)
     let benchmark = EmbeddingBenchmark(
       encoder: encoder, loading: loading, texts: texts, modes: modes, seed: options.seed, repeats: options.repeats)
