@@ -86,8 +86,10 @@ def export(model, target):
             options.use_multi_head_attention = multi_head
             result = optimizer.optimize_model(
                 plain, "bert", num_heads=heads, hidden_size=width, optimization_options=options, opt_level=1)
-            found = result.get_fused_operator_statistics()
-            print(found)
+            found, blocks = result.get_fused_operator_statistics(), composed.config["num_hidden_layers"]
+            wanted = {"MultiHeadAttention" if multi_head else "Attention": blocks, "BiasGelu": blocks,
+                      "SkipLayerNormalization": 2 * blocks}
+            assert wanted.items() <= found.items(), f"the optimizer of ONNX Runtime fused {found}"
             result.save_model_to_file(os.path.join(target, f"{'multihead' if multi_head else 'attention'}-{suffix}.onnx"))
         for name, module in (("composed", composed), ("sdpa", fused)):
             converted = openvino.convert_model(module, example_input=tuple(inputs.values()))

@@ -11,7 +11,8 @@ from peers import embed_models, embedding
 
 
 def start(threads):
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # nothing here is timed, and with one no barrier waits for a busy core
+    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return torch.__version__
 

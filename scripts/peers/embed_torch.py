@@ -8,6 +8,7 @@ from peers import embedding
 
 def start(threads):
     torch.set_num_threads(threads)
+    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return f"{torch.__version__}, transformers {transformers.__version__}"
 
