@@ -25,9 +25,9 @@ Of our command this is expected:
 
 FILE has a text per line. After a warm-up of its own it makes R passes over FILE (in `single`, over its one line) and prints
 {"machine": {…}, "rows": [{…}]} with one row, of which these fields are read:
-  samples  [number]  seconds of each pass, R of them, loading the model not included
-  texts    integer   the lines
-  tokens   integer   in all, [CLS] and [SEP] among them
+  sample_seconds  [number]  seconds of each pass, R of them, loading the model not included
+  texts           integer   the lines
+  tokens          integer   in all, [CLS] and [SEP] among them
 FILE.safetensors holds one tensor `embeddings`, F32 [texts, 384], rows in the order of the lines.
 """
 
@@ -76,7 +76,7 @@ def bench(path, mode, options, folder, tokens):
     try:
         answer = json.loads(finished.stdout)
         row, = answer["rows"]
-        samples, machine = [float(seconds) for seconds in row["samples"]], answer["machine"]
+        samples, machine = [float(seconds) for seconds in row["sample_seconds"]], answer["machine"]
         counted = row["texts"], row["tokens"]
         found = safetensors.numpy.load_file(output)["embeddings"]
     except (KeyError, TypeError, ValueError) as error:
