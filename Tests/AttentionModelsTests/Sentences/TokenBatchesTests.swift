@@ -1,7 +1,7 @@
 import Attention
 import Testing
 
-@testable import AttentionModels
+import AttentionModels
 
 @Suite struct TokenBatchesTests {
   @Test(
@@ -13,7 +13,7 @@ import Testing
       let lengths = (0..<count).map { _ in Int.random(in: 0...200, using: &generator) }
       let batches = TokenBatches(lengths: lengths, budget: budget, threads: threads).batches
       #expect(batches.flatMap(\.self).sorted() == Array(0..<count))
-      #expect(batches.allSatisfy { !$0.isEmpty })
+      #expect(!batches.contains([]))
       for batch in batches where batch.count > 1 {
         #expect(batch.reduce(0) { $0 + lengths[$1] } <= budget)
       }
@@ -32,6 +32,6 @@ import Testing
     let lengths = (0..<1000).map { _ in Int.random(in: 5...100, using: &generator) }
     let batches = TokenBatches(lengths: lengths, budget: 512, threads: 2).batches
     let tokens = batches.map { $0.reduce(0) { $0 + lengths[$1] } }
-    #expect(tokens.dropLast().allSatisfy { $0 > 400 })
+    #expect(tokens.dropLast().min() ?? 0 > 400)
   }
 }
