@@ -65,7 +65,11 @@ struct VocabularyFileTests {
       ["vocab.json": #"{"a":0}"#, "merges.txt": "", "tokenizer_config.json": #"{"add_prefix_space":1}"#],
       "add_prefix_space"
     ),
-    (["merges.txt": ""], "it is not there"), (["tokenizer.json": "{}", "vocab.txt": "[UNK]"], "pre_tokenizer.type is missing"),
+    (["merges.txt": ""], "it is not there"),
+    (
+      ["tokenizer.json": "{}", "vocab.txt": "[UNK]"],
+      "pre_tokenizer.type is missing"
+    ),
   ])
   func whatIsWrongIsSaid(files: [String: String], problem: String) throws {
     try withModelFolder(files) { folder in
