@@ -69,6 +69,8 @@ struct BytePairModel: Sendable {
 
   /// What one task keeps between words.
   struct Scratch {
+    /// Whether words are kept: in a short text few come again.
+    var keepsWords = false
     /// The tokens of words that were seen.
     fileprivate var known: [[UInt8]: [TokenPiece]] = [:]
     fileprivate var parts: [Part] = []
@@ -102,13 +104,13 @@ struct BytePairModel: Sendable {
   ///
   /// O(bytes · log bytes).
   func tokenize(_ word: [UInt8], _ pieces: inout [TokenPiece], scratch: inout Scratch) {
-    let isShort = word.count <= Scratch.longestWord
-    if isShort, let known = scratch.known[word] {
+    let isKept = scratch.keepsWords && word.count <= Scratch.longestWord
+    if isKept, let known = scratch.known[word] {
       pieces = known
       return
     }
     compute(word, &pieces, &scratch)
-    guard isShort else { return }
+    guard isKept else { return }
     if scratch.known.count >= Scratch.capacity { scratch.known.removeAll(keepingCapacity: true) }
     scratch.known[word] = pieces
   }

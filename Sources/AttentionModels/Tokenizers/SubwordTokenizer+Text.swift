@@ -29,6 +29,7 @@ extension SubwordTokenizer {
   ///
   /// With a limit, not much more of a long text is looked at than holds so many tokens.
   func tokens(of text: UnsafeBufferPointer<UInt8>, limit: Int?, _ options: EncodingOptions) -> TokenRun {
+    require(text.count < Int32.max, "encode: a text of \(text.count) bytes")
     let searches = options.recognizesSpecialTokens ? self.searches : unspecialSearches
     // Where tokens are sought in normalized text, what is dropped from it may lie between the parts of one.
     if let limit, searches.normalized.isEmpty || isBytePairs {
@@ -52,7 +53,8 @@ extension SubwordTokenizer {
   private func encode(
     _ text: UnsafeBufferPointer<UInt8>, limit: Int, _ searches: (plain: AddedTokenSearch, normalized: AddedTokenSearch)
   ) -> TextEncoder {
-    var encoder = TextEncoder(tokenizer: self, normalizedSearch: searches.normalized, limit: limit)
+    var encoder = TextEncoder(
+      tokenizer: self, normalizedSearch: searches.normalized, limit: limit, size: text.count)
     if searches.plain.isEmpty {
       _ = encoder.encode(text, firstScalar: 0)
     } else {

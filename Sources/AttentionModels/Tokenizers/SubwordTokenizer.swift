@@ -7,7 +7,8 @@ import AttentionTensors
 ///     let encoding = tokenizer.encode("Attention is all you need")
 ///     tokenizer.tokens(encoding)  // ["[CLS]", "attention", "is", "all", "you", "need", "[SEP]"]
 ///
-/// Results are those of Hugging Face's tokenizers, offsets and quirks included. A value; many tasks use one at once.
+/// Results are those of Hugging Face's tokenizers (0.23.3), offsets and quirks included; `scripts/compare-tokenizers` and the
+/// tests compare them over 20,500 hostile texts. A value; many tasks use one at once.
 public struct SubwordTokenizer: Tokenizer {
   /// How words are cut.
   enum Model: Sendable {
@@ -103,7 +104,7 @@ public struct SubwordTokenizer: Tokenizer {
   /// text is looked at as holds so many tokens (of a pair of which both are too long, as much as the shorter one).
   ///
   /// - Precondition: the limit, if there is one, is at least the number of the template's tokens; a text has less than
-  ///   2³¹ scalars.
+  ///   2³¹ bytes.
   public func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
     encode(isPair: pair != nil, options) { isSecond, limit in
       tokens(of: isSecond ? pair ?? "" : text, limit: limit, options)

@@ -12,10 +12,12 @@ struct TextEncoder {
   private var pieces: [TokenPiece] = []
   private var scratch = BytePairModel.Scratch()
 
-  init(tokenizer: SubwordTokenizer, normalizedSearch: AddedTokenSearch, limit: Int) {
+  /// - Parameter size: the bytes of the text.
+  init(tokenizer: SubwordTokenizer, normalizedSearch: AddedTokenSearch, limit: Int, size: Int) {
     self.tokenizer = tokenizer
     self.normalizedSearch = normalizedSearch
     self.limit = limit
+    scratch.keepsWords = size > 4096
   }
 
   /// Whether there is room for another word's tokens. The text goes on where it is asked in vain.

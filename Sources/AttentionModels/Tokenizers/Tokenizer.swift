@@ -39,7 +39,7 @@ extension Tokenizer {
       let bytes = texts.reduce(0) { $0 + $1.utf8.count }
       // Pieces of some 16 KiB, so that long texts do not keep one core waiting.
       let pieces = max(1, min(texts.count, bytes >> 14))
-      WorkerPool.shared.forEach(pieces, inline: bytes < 1 << 14) { piece in
+      WorkerPool.shared.forEachWithoutProducts(pieces, inline: bytes < 1 << 14) { piece in
         for index in piece * texts.count / pieces..<(piece + 1) * texts.count / pieces {
           target.value[index] = encode(texts[index], pair: nil, options: options)
         }
@@ -51,6 +51,7 @@ extension Tokenizer {
   /// Text from ids, without special tokens.
   public func decode(_ ids: some Sequence<Int>) -> String { decode(ids, skippingSpecialTokens: true) }
 
-  /// The tokens of an encoding, as the vocabulary spells them.
+  /// The tokens of an encoding, as the vocabulary spells them. (Hugging Face lists an added token that takes white space with
+  /// that white space.)
   public func tokens(_ encoding: Encoding) -> [String] { encoding.ids.map { token($0) ?? "" } }
 }

@@ -23,12 +23,26 @@ struct ReferenceTokenizerTests {
 
   @Test(arguments: names)
   func idsAndOffsetsAreEqual(name: String) throws {
+    try compare(name, Self.tokenizer(name))
+  }
+
+  /// MiniLM's vocab.txt without its tokenizer.json, and GPT-2's two files as Hugging Face writes them.
+  @Test func vocabulariesAloneGiveTheSame() throws {
+    let minilm = ReferenceFiles.path("../models/all-MiniLM-L6-v2/vocab.txt")
+    try compare("minilm", SubwordTokenizer(vocabulary: minilm))
+    try compare(
+      "gpt2",
+      SubwordTokenizer(
+        vocabulary: ReferenceFiles.path("gpt2-vocab.json"), merges: ReferenceFiles.path("gpt2-merges.txt")))
+  }
+
+  private func compare(_ name: String, _ tokenizer: SubwordTokenizer) throws {
     let file = try ReferenceFiles.open("\(name).safetensors")
     let texts = try ReferenceFiles.texts.get()
     let places = try file.integers(named: "places").values
     let expected = try ReferenceEncodings(file)
     try #require(places.count >= 20_000 && expected.count == places.count)
-    let encodings = try Self.tokenizer(name).encode(places.map { texts[$0] })
+    let encodings = tokenizer.encode(places.map { texts[$0] })
     var differences = Differences()
     for (index, encoding) in encodings.enumerated() {
       if let difference = expected.difference(encoding, at: index) {

@@ -66,7 +66,10 @@ struct VocabularyFileTests {
       "add_prefix_space"
     ),
     (["merges.txt": ""], "it is not there"),
-    (["tokenizer.json": "{}", "vocab.txt": "[UNK]"], "pre_tokenizer.type is missing"),
+    (
+      ["tokenizer.json": "{}", "vocab.txt": "[UNK]"],
+      "pre_tokenizer.type is missing"
+    ),
   ])
   func whatIsWrongIsSaid(files: [String: String], problem: String) throws {
     try withModelFolder(files) { folder in
