@@ -21,6 +21,9 @@ protocol ParameterSource<Failure> {
     _ names: [String], inputs: Int, outputs: [Int], order: WeightOrder, activation: Activation?, deviationFactor: Float
   ) throws(Failure) -> Linear
 
+  /// A linear map without a bias, whose weight a file has as `[outputs, inputs]`: from rows to scores of tokens.
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) throws(Failure) -> Linear
+
   /// A layer norm.
   mutating func norm(_ name: String, width: Int, epsilon: Float) throws(Failure) -> LayerNorm
 
@@ -58,6 +61,10 @@ struct RandomParameters<Generator: RandomNumberGenerator>: ParameterSource {
       bias: Tensor(zeros: [total]), activation: activation)
   }
 
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) -> Linear {
+    Linear(weight: Tensor(randomNormal: [outputs, inputs], standardDeviation: deviation, using: &generator))
+  }
+
   mutating func norm(_ name: String, width: Int, epsilon: Float) -> LayerNorm {
     LayerNorm(width: width, epsilon: epsilon)
   }
@@ -79,6 +86,10 @@ extension Checkpoint: ParameterSource {
     let panels = try panels(names.map { "\($0).weight" }, inputs: inputs, outputs: outputs, order: order)
     return Linear(
       packed: panels, bias: biases.count == 1 ? biases[0] : Tensor.concatenated(biases), activation: activation)
+  }
+
+  func plainLinear(_ name: String, inputs: Int, outputs: Int) throws(ModelFileError) -> Linear {
+    Linear(packed: try panels(["\(name).weight"], inputs: inputs, outputs: [outputs], order: .outputsFirst))
   }
 
   func norm(_ name: String, width: Int, epsilon: Float) throws(ModelFileError) -> LayerNorm {
