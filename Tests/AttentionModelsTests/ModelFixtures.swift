@@ -10,7 +10,8 @@ func fixtureFolder(_ path: String) -> URL {
 
 /// The cases of a kind of model, by name.
 func fixtureNames(_ kind: String) throws -> [String] {
-  let names = try FileManager.default.contentsOfDirectory(atPath: fixtureFolder(kind).path(percentEncoded: false)).sorted()
+  let folder = fixtureFolder(kind).path(percentEncoded: false)
+  let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
   try #require(!names.isEmpty)
   return names
 }

@@ -2,7 +2,7 @@
 ///
 /// Held back are the bytes of a scalar that is not whole yet, and what may be the beginning of a stop string. All pieces
 /// together are the text of all tokens, up to the first stop string.
-struct StreamedText<Text: Tokenizer>: Sendable {
+package struct StreamedText<Text: Tokenizer>: Sendable {
   private let tokenizer: Text
   private let stops: [[UInt8]]
   /// Every token so far from the last place on where the text was whole.
@@ -12,15 +12,15 @@ struct StreamedText<Text: Tokenizer>: Sendable {
   /// Taken, and not given out.
   private var held: [UInt8] = []
   /// Whether a stop string was found.
-  private(set) var isStopped = false
+  package private(set) var isStopped = false
 
-  init(_ tokenizer: Text, stopStrings: [String]) {
+  package init(_ tokenizer: Text, stopStrings: [String]) {
     self.tokenizer = tokenizer
     stops = stopStrings.map { Array($0.utf8) }
   }
 
   /// Takes a token, and gives out what is certain.
-  mutating func append(_ id: Int) -> String {
+  package mutating func append(_ id: Int) -> String {
     window.append(id)
     var text = Array(tokenizer.decode(window).utf8)
     let isWhole = !text.suffix(3).elementsEqual(StreamedText.replacement)
@@ -37,7 +37,7 @@ struct StreamedText<Text: Tokenizer>: Sendable {
   }
 
   /// Gives out the rest: there are no more tokens.
-  mutating func finish() -> String {
+  package mutating func finish() -> String {
     guard !isStopped else { return "" }
     let rest = Array(tokenizer.decode(window).utf8).dropFirst(taken)
     let text = given(rest)

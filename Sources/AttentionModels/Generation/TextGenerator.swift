@@ -133,10 +133,10 @@ public struct TextGenerator<Model: LanguageModel, Text: Tokenizer>: Sendable {
 public struct PromptPrefix<Model: LanguageModel>: Sendable {
   /// The tokens.
   public let ids: [Int]
-  let state: Model.State
+  package let state: Model.State
 
   /// The state of prompts that have read what they have in common with the prefix, but for their last token.
-  func state(for prompts: [[Int]], model: Model) -> Model.State {
+  package func state(for prompts: [[Int]], model: Model) -> Model.State {
     var state = state
     state.select(sequences: prompts.map { _ in 0 })
     for (index, prompt) in prompts.enumerated() {

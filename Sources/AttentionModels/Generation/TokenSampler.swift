@@ -9,14 +9,14 @@ import AttentionTensors
 
 /// Chooses tokens from scores, by the steps and in the order of transformers: repetition penalty, temperature, top-k, top-p,
 /// softmax.
-struct TokenSampler: Sendable {
+package struct TokenSampler: Sendable {
   private let options: GenerationOptions
   private var generator: SeededGenerator
   /// The tokens of the sequence, each once; empty without a penalty.
   private var seen: Set<Int> = []
 
   /// - Parameter prompt: the tokens that the sequence begins with.
-  init(_ options: GenerationOptions, prompt: [Int]) {
+  package init(_ options: GenerationOptions, prompt: [Int]) {
     self.options = options
     generator = SeededGenerator(seed: options.seed)
     if options.repetitionPenalty != 1 { seen = Set(prompt) }
@@ -33,7 +33,7 @@ struct TokenSampler: Sendable {
   }
 
   /// The next token; nil if no score is finite. O(vocabulary), with top-p O(vocabulary + chosen · log(vocabulary)).
-  mutating func next(_ scores: UnsafeBufferPointer<Float>) -> Int? {
+  package mutating func next(_ scores: UnsafeBufferPointer<Float>) -> Int? {
     var penalised: [Float]?
     if !seen.isEmpty {
       let penalty = Float(options.repetitionPenalty)
@@ -85,7 +85,8 @@ struct TokenSampler: Sendable {
 
   /// The `count` best tokens, in no order; those of score NaN or −∞ left out.
   private static func candidates(_ scores: UnsafeBufferPointer<Float>, count: Int) -> [Candidate] {
-    let all = scores.enumerated().lazy.filter { $0.element > -.infinity }.map { Candidate(id: $0.offset, score: $0.element) }
+    let all = scores.enumerated().lazy.filter { $0.element > -.infinity }
+      .map { Candidate(id: $0.offset, score: $0.element) }
     guard count < scores.count else { return Array(all) }
     var kept = Heap<Candidate>()
     for candidate in all {

@@ -2,7 +2,7 @@ import Attention
 import Foundation
 import Testing
 
-@testable import AttentionModels
+import AttentionModels
 
 @Suite struct TokenSamplerTests {
   static func draws(
@@ -59,7 +59,9 @@ import Testing
     #expect(Self.matches(draws, Self.softmax(Self.scores, temperature: temperature, allowed: Self.finite)))
   }
 
-  @Test("Top-k keeps the k best, of equal ones the first", arguments: [(2, [1, 4]), (3, [1, 3, 4]), (5, [0, 1, 3, 4, 7])])
+  @Test(
+    "Top-k keeps the k best, of equal ones the first",
+    arguments: [(2, [1, 4]), (3, [1, 3, 4]), (5, [0, 1, 3, 4, 7])])
   func topK(count: Int, kept: [Int]) {
     let draws = Self.draws(Self.scores, count: 10_000) { $0.topK = count }
     #expect(Set(draws) == Set(kept))
@@ -72,7 +74,9 @@ import Testing
   func topP() {
     // Probabilities .5, .25, .125, .125.
     let scores = [0.125, 0.5, 0.25, 0.125].map { Float(log($0)) }
-    for (sum, kept) in [(0.3, [1]), (0.49, [1]), (0.6, [1, 2]), (0.8, [0, 1, 2]), (0.9, [0, 1, 2, 3]), (1, [0, 1, 2, 3])] {
+    for (sum, kept) in [
+      (0.3, [1]), (0.49, [1]), (0.6, [1, 2]), (0.8, [0, 1, 2]), (0.9, [0, 1, 2, 3]), (1, [0, 1, 2, 3]),
+    ] {
       let draws = Self.draws(scores, count: 10_000) { $0.topP = sum }
       #expect(Set(draws) == Set(kept), "\(sum)")
       #expect(Self.matches(draws, Self.softmax(scores, allowed: Set(kept))), "\(sum)")

@@ -2,7 +2,7 @@ import Attention
 import Foundation
 import Testing
 
-@testable import AttentionModels
+import AttentionModels
 
 /// What transformers computed: see `scripts/make-gpt2-fixtures`.
 struct GPT2Fixture: Decodable {

@@ -2,7 +2,7 @@ import Attention
 import Foundation
 import Testing
 
-@testable import AttentionModels
+import AttentionModels
 
 @Suite struct GPT2Tests {
   static func model(
