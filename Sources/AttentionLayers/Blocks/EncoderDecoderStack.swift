@@ -30,6 +30,12 @@ public struct EncoderDecoderStack: Layer {
       configuration, blockCount: decoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
   }
 
+  /// Creates a pair of stacks.
+  package init(encoder: TransformerEncoder, decoder: TransformerDecoder) {
+    self.encoder = encoder
+    self.decoder = decoder
+  }
+
   /// The decoder's rows, `[tokens, width]`, for training and for whole sequences.
   ///
   /// - Parameters:

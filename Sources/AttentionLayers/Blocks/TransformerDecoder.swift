@@ -14,6 +14,43 @@ public struct TransformerDecoder: Layer {
   public struct State: Sendable {
     /// One for each block.
     public internal(set) var blocks: [DecoderBlock.State]
+    /// The rows that were taken in of each sequence.
+    public private(set) var lengths: [Int]
+
+    init(blocks: [DecoderBlock.State], sequenceCount: Int) {
+      self.blocks = blocks
+      lengths = [Int](repeating: 0, count: sequenceCount)
+    }
+
+    mutating func add(_ layout: SequenceLayout) {
+      for sequence in lengths.indices { lengths[sequence] += layout.lengths[sequence] }
+    }
+
+    /// Keeps these sequences with their memories, in this order; one that is named several times shares its pages with its
+    /// copies until they are written to.
+    ///
+    /// - Precondition: every sequence exists.
+    public mutating func select(sequences: [Int]) {
+      for index in blocks.indices {
+        blocks[index].cache.select(sequences: sequences)
+        blocks[index].memory.select(sequences: sequences)
+      }
+      lengths = sequences.map { lengths[$0] }
+    }
+
+    /// Forgets the rows of a sequence from `length` on.
+    ///
+    /// - Precondition: the sequence exists, and has taken in as many.
+    public mutating func truncate(sequence: Int, toLength length: Int) {
+      for index in blocks.indices { blocks[index].cache.truncate(sequence: sequence, toLength: length) }
+      lengths[sequence] = length
+    }
+  }
+
+  /// Creates a stack from its blocks.
+  package init(blocks: [DecoderBlock], norm: LayerNorm? = nil) {
+    self.blocks = blocks
+    self.norm = norm.map { .layer($0) }
   }
 
   /// Creates a stack with PyTorch's initial values.
@@ -57,7 +94,8 @@ public struct TransformerDecoder: Layer {
 
   /// The state before the first row: what every block makes of the memory.
   public func makeState(memory: Tensor, layout: SequenceLayout) -> State {
-    State(blocks: blocks.map { $0.makeState(memory: memory, layout: layout) })
+    State(
+      blocks: blocks.map { $0.makeState(memory: memory, layout: layout) }, sequenceCount: layout.sequenceCount)
   }
 
   /// The next rows of each sequence, after those that the state holds. No gradients.
@@ -69,6 +107,7 @@ public struct TransformerDecoder: Layer {
       "TransformerDecoder: a state of \(state.blocks.count) blocks for \(blocks.count)")
     var x = x
     for (index, block) in blocks.enumerated() { x = block(x, layout: layout, state: &state.blocks[index]) }
+    state.add(layout)
     return norm.map { $0(x) } ?? x
   }
 
