@@ -94,8 +94,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionModelsTests", dependencies: ["AttentionModels", "AttentionTestSupport"],
-      exclude: ["Fixtures"],
-      swiftSettings: swiftSettings),
+      exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),

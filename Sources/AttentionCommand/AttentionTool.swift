@@ -9,11 +9,12 @@ struct AttentionTool: ParsableCommand {
     abstract: "Attention on the CPU, on OpenBLAS.",
     discussion: """
       Measures scaled dot-product attention as this package computes it, by each of its paths, and tells what the \
-      figures depend on.
+      figures depend on. Turns text into vectors with a model of Hugging Face's layout.
 
       EXAMPLES
         attention info
         attention bench
+        printf 'a\\nb\\n' | attention embed
         attention bench --cases "b1,8h12q128-1024*2d64-causal" --format markdown
 
       EXIT CODES
@@ -26,7 +27,7 @@ struct AttentionTool: ParsableCommand {
         74  a failure in reading or writing
       """,
     version: "0.1.0",
-    subcommands: [InfoCommand.self, BenchCommand.self]
+    subcommands: [EmbedCommand.self, SimilarCommand.self, BenchCommand.self, InfoCommand.self]
   )
 }
 

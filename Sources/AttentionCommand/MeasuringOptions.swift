@@ -138,7 +138,7 @@ extension AttentionPath {
 }
 
 /// Reads an option's number.
-private func wholeNumber(_ text: String, in range: ClosedRange<Int>) throws -> Int {
+func wholeNumber(_ text: String, in range: ClosedRange<Int>) throws -> Int {
   guard let value = Int(text), range.contains(value) else {
     throw ValidationError("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
   }

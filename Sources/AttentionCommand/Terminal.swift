@@ -1,4 +1,5 @@
 import ArgumentParser
+import Attention
 import AttentionBenchmarks
 import Foundation
 
@@ -8,6 +9,13 @@ enum Terminal {
   static func write(_ text: String) throws(BenchmarkFileError) {
     guard let code = TextFile.write(text, to: STDOUT_FILENO), code != EPIPE else { return }
     throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
+  }
+
+  /// Writes a part of a result; false when the reader has closed its end, and wants no more.
+  static func write(_ bytes: [UInt8]) throws(BenchmarkFileError) -> Bool {
+    guard let code = TextFile.write(bytes, to: STDOUT_FILENO) else { return true }
+    guard code == EPIPE else { throw .unwritable(file: "standard output", problem: String(cString: strerror(code))) }
+    return false
   }
 
   /// Writes a warning to standard error.
@@ -44,26 +52,31 @@ enum Terminal {
   }
 
   /// Text of any origin for a line of its own.
-  private static func oneLine(_ text: String) -> String {
+  static func oneLine(_ text: String) -> String {
     text.split(whereSeparator: \.isWhitespace).joined(separator: " ").printable
   }
 }
 
 /// A line on standard error that tells how far a run is; nothing when that is not a terminal.
-final class ProgressLine {
+final class ProgressLine: Sendable {
   private let isShown = isatty(STDERR_FILENO) == 1
-  private var isPending = false
+  private let isPending = Guarded(false)
 
   func show(_ progress: BenchmarkProgress) {
+    show(progress.stage.printable + (progress.all > 0 ? " (\(progress.done)/\(progress.all))" : ""))
+  }
+
+  func show(_ text: String) {
     guard isShown else { return }
-    let count = progress.all > 0 ? " (\(progress.done)/\(progress.all))" : ""
-    Terminal.writeError("\r\u{1B}[K\((progress.stage.printable + count).prefix(100))")
-    isPending = true
+    Terminal.writeError("\r\u{1B}[K\(text.prefix(100))")
+    isPending.withLock { $0 = true }
   }
 
   /// Takes the line away.
   func clear() {
-    if isPending { Terminal.writeError("\r\u{1B}[K") }
-    isPending = false
+    isPending.withLock {
+      if $0 { Terminal.writeError("\r\u{1B}[K") }
+      $0 = false
+    }
   }
 }

@@ -8,7 +8,9 @@ public enum BenchmarkFileError: Error, Sendable, Equatable {
   case notAnInput(file: String, problem: String)
   /// The file holds no lengths of sequences.
   case notLengths(file: String, problem: String)
-  /// The saved report cannot be opened or read.
+  /// The file cannot be read as lines of text.
+  case notText(file: String, problem: String)
+  /// The file cannot be opened or read.
   case unreadable(file: String, problem: String)
   /// The saved report is not one that this command saves.
   case notAReport(file: String, problem: String)
@@ -26,7 +28,7 @@ public enum BenchmarkFileError: Error, Sendable, Equatable {
       case .cannotRead, .cannotWrite, .notEnoughMemory: 74
       default: 65
       }
-    case .notAnInput, .notLengths, .notAReport: 65
+    case .notAnInput, .notLengths, .notText, .notAReport: 65
     case .unreadable: 66
     case .uncreatable: 73
     case .unwritable: 74
@@ -42,6 +44,7 @@ extension BenchmarkFileError: CustomStringConvertible {
     case .notAnInput(let file, let problem): "\(quotedForMessage(file)) is no input: \(problem)"
     case .notLengths(let file, let problem):
       "\(quotedForMessage(file)) is no list of lengths: \(problem)"
+    case .notText(let file, let problem): "\(quotedForMessage(file)) is no text: \(problem)"
     case .unreadable(let file, let problem): "\(quotedForMessage(file)) cannot be read: \(problem)"
     case .notAReport(let file, let problem):
       "\(quotedForMessage(file)) is no report that --save wrote: \(problem)"

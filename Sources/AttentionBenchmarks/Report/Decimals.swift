@@ -3,7 +3,7 @@ import Foundation
 /// Numbers for people to read.
 package enum Decimals {
   /// With a fixed number of digits after the point.
-  static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+  package static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
   /// With about three digits that say something.
   package static func short(_ value: Double) -> String {

@@ -53,7 +53,12 @@ public enum TextFile {
 
   /// Writes the whole text to an open file; answers the error number if that fails.
   public static func write(_ text: String, to descriptor: Int32) -> Int32? {
-    var bytes = Array(text.utf8)[...]
+    write(Array(text.utf8), to: descriptor)
+  }
+
+  /// Writes all bytes to an open file; answers the error number if that fails.
+  public static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32? {
+    var bytes = bytes[...]
     while !bytes.isEmpty {
       #if canImport(Glibc)
         let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }

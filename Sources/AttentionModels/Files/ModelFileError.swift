@@ -7,6 +7,11 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
   /// What is wrong.
   public let reason: Reason
 
+  package init(file: String, reason: Reason) {
+    self.file = file
+    self.reason = reason
+  }
+
   /// What is wrong with a file.
   public enum Reason: Sendable, Equatable {
     /// It cannot be read.

@@ -17,6 +17,9 @@ public struct ModelFolder: Sendable {
   /// The path of a file in the folder.
   func path(of name: String) -> String { path.isEmpty || path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
 
+  /// A folder in the folder; itself for an empty name.
+  func folder(_ name: String) -> ModelFolder { name.isEmpty ? self : ModelFolder(path: path(of: name)) }
+
   /// A JSON document in the folder.
   func document(_ name: String) throws(ModelFileError) -> JSONField { try JSONField(contentsOf: path(of: name)) }
 

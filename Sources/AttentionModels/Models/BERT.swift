@@ -29,13 +29,15 @@ public struct BERT: Layer {
   /// From rows to scores of tokens; nil if the checkpoint has none.
   public var maskedTokenHead: MaskedTokenHead?
 
-  /// Scores of tokens for each row: a linear map with an activation, a norm, and the token embeddings once more, with a
-  /// bias (Devlin et al., A.2, and its code).
+  /// Scores of tokens for each row: a linear map with an activation, a norm, and the token embeddings once more (or, if the
+  /// configuration does not tie them, a table of its own), with a bias (Devlin et al., A.2, and its code).
   public struct MaskedTokenHead: Layer {
     /// With the activation.
     public var transform: Linear
     /// Of the transformed rows.
     public var norm: LayerNorm
+    /// A row for each token, `[vocabulary, width]`; nil where the token embeddings serve.
+    public var decoder: Tensor?
     /// Of each token.
     public var bias: Tensor
 
@@ -45,6 +47,7 @@ public struct BERT: Layer {
     ) rethrows {
       try transform.visitParameters(under: "transform", visit)
       try norm.visitParameters(under: "norm", visit)
+      if decoder != nil { try visit("decoder.weight", .parameter, &decoder!) }
       try visit("bias", .parameter, &bias)
     }
   }
@@ -58,7 +61,12 @@ public struct BERT: Layer {
       .removing(prefix: "bert.", ifBefore: "embeddings.word_embeddings.weight")
     let hasHead = checkpoint.contains("cls.predictions.transform.dense.weight")
     let hasPooler = checkpoint.contains("pooler.dense.weight")
-    try self.init(configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasHead, from: &checkpoint)
+    // A head whose table is its own adds the bias beside that.
+    let (shared, own) = ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    let usesOwn = checkpoint.contains(own) && (!configuration.tiesTokenHead || !checkpoint.contains(shared))
+    try self.init(
+      configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasHead, headBias: usesOwn ? own : shared,
+      from: &checkpoint)
   }
 
   /// Creates a model with random weights.
@@ -72,7 +80,8 @@ public struct BERT: Layer {
   }
 
   private init<Source: ParameterSource>(
-    _ configuration: BERTConfiguration, hasPooler: Bool, hasMaskedTokenHead: Bool, from source: inout Source
+    _ configuration: BERTConfiguration, hasPooler: Bool, hasMaskedTokenHead: Bool,
+    headBias: String = "cls.predictions.bias", from source: inout Source
   ) throws(Source.Failure) {
     let (width, epsilon) = (configuration.width, configuration.epsilon)
     self.configuration = configuration
@@ -90,11 +99,14 @@ public struct BERT: Layer {
     encoder = TransformerEncoder(blocks: blocks)
     if hasPooler { pooler = try source.linear("pooler.dense", inputs: width, outputs: width, activation: .tanh) }
     if hasMaskedTokenHead {
+      let count = configuration.vocabularySize
       maskedTokenHead = MaskedTokenHead(
         transform: try source.linear(
           "cls.predictions.transform.dense", inputs: width, outputs: width, activation: configuration.activation),
         norm: try source.norm("cls.predictions.transform.LayerNorm", width: width, epsilon: epsilon),
-        bias: try source.vector("cls.predictions.bias", width: configuration.vocabularySize))
+        decoder: configuration.tiesTokenHead
+          ? nil : try source.embedding("cls.predictions.decoder", count: count, width: width).weight,
+        bias: try source.vector(headBias, width: count))
     }
   }
 
@@ -145,6 +157,10 @@ public struct BERT: Layer {
     if let head = maskedTokenHead {
       parameters.linear("cls.predictions.transform.dense", head.transform)
       parameters.norm("cls.predictions.transform.LayerNorm", head.norm)
+      if let decoder = head.decoder {
+        parameters.vector("cls.predictions.decoder.weight", decoder)
+        parameters.vector("cls.predictions.decoder.bias", head.bias)
+      }
       parameters.vector("cls.predictions.bias", head.bias)
     }
     let architecture = maskedTokenHead == nil ? "BertModel" : pooler == nil ? "BertForMaskedLM" : "BertForPreTraining"
@@ -188,10 +204,15 @@ public struct BERT: Layer {
   ///   - layout: the sequences.
   ///   - hiddenStates: which rows to keep: 0 for the embeddings, n for the output of block n.
   ///   - attentionWeights: the blocks whose weights to keep, from 0.
+  /// - Precondition: as of the call, and the model has such blocks.
   public func inspect(
     _ ids: [Int], segments: [Int]? = nil, layout: SequenceLayout, hiddenStates: Set<Int> = [],
     attentionWeights: Set<Int> = []
   ) -> Inspection {
+    let count = encoder.blocks.count
+    precondition(
+      hiddenStates.allSatisfy { (0...count).contains($0) } && attentionWeights.allSatisfy { (0..<count).contains($0) },
+      "BERT: states \(hiddenStates.sorted()) and weights \(attentionWeights.sorted()) of \(count) blocks")
     var x = embedded(ids, segments: segments, layout: layout, dropout: nil)
     var states: [Int: Tensor] = [:]
     var weights: [Int: [Tensor]] = [:]
@@ -221,7 +242,15 @@ public struct BERT: Layer {
   /// - Precondition: there is a masked-token head.
   public func maskedTokenScores(_ hidden: Tensor) -> Tensor {
     guard let head = maskedTokenHead else { preconditionFailure("BERT: the model has no masked-token head") }
-    return linear(head.norm(head.transform(hidden)), weight: tokens.weight, bias: head.bias)
+    return linear(head.norm(head.transform(hidden)), weight: head.decoder ?? tokens.weight, bias: head.bias)
+  }
+
+  /// Bytes that a forward pass without gradients takes for each token at the most: its rows between the layers, and what
+  /// attention needs beside them.
+  var bytesPerToken: Int {
+    // The inner rows of the feed-forward part beside three of the block's, or queries, keys, values and two.
+    let rows = max(3 * configuration.width + configuration.feedForwardWidth, 6 * configuration.width)
+    return rows * MemoryLayout<Float>.stride * 5 / 4
   }
 
   private func embedded(
@@ -234,10 +263,11 @@ public struct BERT: Layer {
       layout.lengths.allSatisfy { $0 <= configuration.maximumLength },
       "BERT: a sequence of \(layout.lengths.max() ?? 0) tokens, and the model has \(configuration.maximumLength) positions"
     )
-    let places =
-      positions(layout.positions())
-      + self.segments(segments ?? [Int](repeating: 0, count: ids.count))
-    let rows = norm(tokens(ids), adding: places).normalised
+    let sums = summedRows(of: [
+      (tokens.weight, ids), (positions.weight, layout.positions()),
+      (self.segments.weight, segments ?? [Int](repeating: 0, count: ids.count)),
+    ])
+    let rows = norm(sums)
     guard let key, configuration.dropout > 0 else { return rows }
     return rows.dropped(probability: configuration.dropout, seed: key.child(1).seed)
   }

@@ -20,6 +20,8 @@ public struct BERTConfiguration: Sendable, Equatable {
   public var segmentCount: Int
   /// What the norms add to the variance.
   public var epsilon: Float
+  /// Whether the masked-token head scores by the token embeddings.
+  public var tiesTokenHead: Bool
   /// The standard deviation of initial weights.
   public var initialDeviation: Float
   /// The probability with which elements are dropped in training.
@@ -29,7 +31,7 @@ public struct BERTConfiguration: Sendable, Equatable {
   public init(
     vocabularySize: Int = 30_522, width: Int = 768, blockCount: Int = 12, heads: Int = 12,
     feedForwardWidth: Int? = nil, activation: Activation = .gelu, maximumLength: Int = 512, segmentCount: Int = 2,
-    epsilon: Float = 1e-12, initialDeviation: Float = 0.02, dropout: Float = 0
+    epsilon: Float = 1e-12, tiesTokenHead: Bool = true, initialDeviation: Float = 0.02, dropout: Float = 0
   ) {
     self.vocabularySize = vocabularySize
     self.width = width
@@ -40,6 +42,7 @@ public struct BERTConfiguration: Sendable, Equatable {
     self.maximumLength = maximumLength
     self.segmentCount = segmentCount
     self.epsilon = epsilon
+    self.tiesTokenHead = tiesTokenHead
     self.initialDeviation = initialDeviation
     self.dropout = dropout
   }
@@ -66,6 +69,7 @@ public struct BERTConfiguration: Sendable, Equatable {
       maximumLength: try file["max_position_embeddings"].integer(in: limit),
       segmentCount: try file["type_vocab_size"].integer(in: limit),
       epsilon: Float(try file["layer_norm_eps"].number(default: 1e-12, in: 0...1)),
+      tiesTokenHead: try file["tie_word_embeddings"].exists ? file["tie_word_embeddings"].boolean() : true,
       initialDeviation: Float(try file["initializer_range"].number(default: 0.02, in: 0...1)))
   }
 }
@@ -98,6 +102,8 @@ extension BERTConfiguration {
       json.key(key)
       json.number(value)
     }
+    json.key("tie_word_embeddings")
+    json.boolean(tiesTokenHead)
     json.key("position_embedding_type")
     json.string("absolute")
     json.endObject()

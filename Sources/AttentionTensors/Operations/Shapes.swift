@@ -152,6 +152,47 @@ extension Tensor {
   }
 }
 
+/// The sums of rows of several tables: token, position and segment embeddings, added in one pass.
+///
+///     summedRows(of: [(tokens, ids), (positions, places)])   // [ids, width]
+///
+/// Rows are added from the first table to the last. Gradients as of ``Tensor/gathered(rows:)``.
+/// O(tables · numbers · width).
+///
+/// - Precondition: there is a table, all have rank 2 and one width, and equally many numbers name rows of each.
+public func summedRows(of parts: [(table: Tensor, rows: [Int])]) -> Tensor {
+  require(!parts.isEmpty, "summedRows: there is no table")
+  let (count, width) = (parts[0].rows.count, parts[0].table.shape.last ?? 0)
+  for (table, rows) in parts {
+    require(
+      table.rank == 2 && table.shape[1] == width && rows.count == count,
+      "summedRows: \(rows.count) rows of a table \(table.shape) beside \(count) of width \(width)")
+    if let wrong = rows.first(where: { $0 < 0 || $0 >= table.shape[0] }) {
+      fatalError("summedRows: there is no row \(wrong) in a table \(table.shape)")
+    }
+  }
+  guard !parts.map(\.table).isAnyTracked else {
+    return parts.dropFirst().reduce(parts[0].table.gathered(rows: parts[0].rows)) { $0 + $1.0.gathered(rows: $1.1) }
+  }
+  return Tensor(uninitialized: [count, width]) { buffer in
+    guard let base = buffer.baseAddress, !buffer.isEmpty else { return }
+    let result = Unchecked(base)
+    let tables = Unchecked(parts.map { (base: $0.table.unsafeBase, rows: $0.rows) })
+    let kernels = Unchecked(KernelSet.kernels)
+    forEachChunk(of: count * width, length: max(1, (1 << 14) / width) * width) { range in
+      for index in range.lowerBound / width..<range.upperBound / width {
+        let target = result.value + index * width
+        let first = tables.value[0]
+        target.update(from: first.base + first.rows[index] * width, count: width)
+        for (base, rows) in tables.value.dropFirst() {
+          kernels.value.pointee.axpy(1, base + rows[index] * width, target, width)
+        }
+      }
+    }
+    withExtendedLifetime(parts) {}
+  }
+}
+
 /// Axes in their new order, at least two, of which neighbours were not neighbours before.
 private struct Permutation: Sendable {
   let extents: [Int]

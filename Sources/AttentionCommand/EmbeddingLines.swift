@@ -1,0 +1,99 @@
+import ArgumentParser
+import Attention
+import AttentionBenchmarks
+import AttentionModels
+
+/// How a command embeds.
+struct EmbeddingCommandOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Compute on this many threads.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...ThreadCount.maximum) })
+  var threads: Int?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Cut texts to this many tokens, [CLS] and [SEP] among them; what the model says unless given.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...1 << 24) })
+  var maxLength: Int?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Hold rows between the layers in so many MiB at the most: smaller batches, down to one text.", valueName: "MiB"),
+    transform: { try wholeNumber($0, in: 1...1 << 30) })
+  var memory: Int?
+
+  var options: EmbeddingOptions { EmbeddingOptions(memoryBudget: memory.map { $0 << 20 }) }
+
+  /// Sets the threads; throws where they cannot compute at all.
+  func validate() throws {
+    if let threads { Engine.setThreadCount(threads) }
+    if let problem = AddressSpace.problem(remaining: AddressSpace.remaining(), threads: Engine.threadCount.count) {
+      throw ValidationError(problem)
+    }
+  }
+
+  func encoder(_ model: ModelOptions) throws -> SentenceEncoder {
+    let encoder = try Terminal.read { try SentenceEncoder(model.folder()) }
+    guard let maxLength else { return encoder }
+    let (least, most) = (max(1, encoder.tokenizer.encode("").count), encoder.model.configuration.maximumLength)
+    guard (least...most).contains(maxLength) else {
+      throw ValidationError("--max-length \(maxLength): this model takes \(least) to \(most) tokens")
+    }
+    return SentenceEncoder(
+      model: encoder.model, tokenizer: encoder.tokenizer, pooling: encoder.pooling, normalizes: encoder.normalizes,
+      maximumLength: maxLength)
+  }
+}
+
+/// Lines of text through an encoder, batch by batch, with what is to be said about them.
+struct EmbeddingLines {
+  let encoder: SentenceEncoder
+  let options: EmbeddingOptions
+
+  /// Lines that are held at once, and their bytes.
+  private static let (batchLines, batchBytes) = (1 << 13, 1 << 22)
+  /// Cut lines that are named one by one.
+  private static let namedLines = 5
+
+  /// Calls `body` with the lines and their rows until it answers false or there are no more.
+  func forEachBatch(_ lines: inout TextLines, _ body: ([String], EmbeddingResult) throws -> Bool) throws {
+    let progress = ProgressLine()
+    defer { progress.clear() }
+    var cut = 0
+    var first = 0
+    var tokens = 0
+    let clock = ContinuousClock()
+    let start = clock.now
+    while true {
+      let batch = try lines.next(atMost: EmbeddingLines.batchLines, bytes: EmbeddingLines.batchBytes)
+      guard !batch.isEmpty else { break }
+      let state = Guarded((shown: start, line: progress))
+      let (done, before) = (first, tokens)
+      let result = encoder.result(for: batch, options: options) { step in
+        state.withLock {
+          // A terminal need not be told more than some times a second.
+          guard clock.now - $0.shown > .milliseconds(100) else { return }
+          $0.shown = clock.now
+          let seconds = start.duration(to: $0.shown) / .seconds(1)
+          $0.line.show("\(done + step.completed) texts, \(Int(Double(before + step.tokens) / seconds)) tokens/s")
+        }
+      }
+      tokens += result.tokenCounts.reduce(0, +)
+      progress.clear()
+      for (index, isCut) in result.isTruncated.enumerated() where isCut {
+        cut += 1
+        guard cut <= EmbeddingLines.namedLines else { continue }
+        Terminal.warn(
+          "\(lines.name): line \(first + index + 1) has more than \(encoder.maximumLength) tokens and was cut to them")
+      }
+      first += batch.count
+      guard try body(batch, result) else { break }
+    }
+    if cut > EmbeddingLines.namedLines {
+      Terminal.warn("\(lines.name): \(cut) lines in all were cut to \(encoder.maximumLength) tokens")
+    }
+    if let warning = lines.warning { Terminal.warn(warning) }
+  }
+}
