@@ -58,7 +58,7 @@ let package = Package(
 
     // The command
     .target(
-      name: "AttentionBenchmarks", dependencies: ["Attention", "CAttentionKernels"],
+      name: "AttentionBenchmarks", dependencies: ["Attention", "AttentionModels", "CAttentionKernels"],
       resources: [.copy("Resources/minilm-layer3.safetensors")], swiftSettings: swiftSettings),
     .executableTarget(
       name: "AttentionCommand",
