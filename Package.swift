@@ -95,6 +95,9 @@ let package = Package(
     .testTarget(
       name: "AttentionModelsTests", dependencies: ["AttentionModels", "AttentionTestSupport"],
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "AttentionFuzzer", dependencies: ["Attention", "AttentionModels"], path: "Tests/AttentionFuzzer",
+      swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionBenchmarksTests", dependencies: ["AttentionBenchmarks", "AttentionTestSupport"],
       swiftSettings: swiftSettings),

@@ -27,7 +27,10 @@ struct AttentionTool: ParsableCommand {
         74  a failure in reading or writing
       """,
     version: "0.1.0",
-    subcommands: [EmbedCommand.self, SimilarCommand.self, GenerateCommand.self, BenchCommand.self, InfoCommand.self]
+    subcommands: [
+      EmbedCommand.self, SimilarCommand.self, TokenizeCommand.self, GenerateCommand.self,
+      BenchCommand.self, InfoCommand.self,
+    ]
   )
 }
 

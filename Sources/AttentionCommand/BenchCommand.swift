@@ -6,10 +6,13 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract:
-      "Measure: attention by each path, forward and back, ragged batches, decoding, generation, linear maps, layers, or products.",
+      """
+      Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, \
+      models, generation, or tokenizers.
+      """,
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|generate|linear|layers|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|embed|generate|tokenize|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -26,16 +29,18 @@ struct BenchCommand: ParsableCommand {
         attention bench generate --depths 64,512 --batch 1
         attention bench linear --cases m12,1024i384o1536-gelu
         attention bench layers --cases lstm,gru-b32l128i384h384
+        attention bench embed --input sentences.txt
         attention bench gemm
         attention bench tune
+        attention bench tokenize --input texts.txt
 
       OPTIONS OF attention bench
       \(optionsWithoutSubject)
       """,
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
-      BenchLinearCommand.self, BenchGenerateCommand.self, BenchLayersCommand.self, BenchGEMMCommand.self,
-      BenchTuneCommand.self,
+      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchGenerateCommand.self,
+      BenchTokenizeCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

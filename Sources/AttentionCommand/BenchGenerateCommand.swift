@@ -51,7 +51,7 @@ struct BenchGenerateCommand: ParsableCommand {
     let cases = try cases()
     let model: GPT2
     if let folder = self.model {
-      model = try Terminal.read { try GPT2(ModelFolder(path: folder)) }
+      model = try GPT2(ModelFolder(path: folder))
       try check(model.configuration, cases)
     } else {
       var generator = SeededGenerator(seed: UInt64(options.seed))

@@ -66,7 +66,7 @@ struct EmbedCommand: ParsableCommand {
             text.append(UInt8(ascii: "\n"))
           }
         }
-        if let target { try target.write(text) } else { return try Terminal.write(text) }
+        if let target { try target.write(text) } else { return try Terminal.writeStream(text) }
         return true
       }
       try target?.close()

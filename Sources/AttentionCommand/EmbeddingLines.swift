@@ -35,7 +35,7 @@ struct EmbeddingCommandOptions: ParsableArguments {
   }
 
   func encoder(_ model: ModelOptions) throws -> SentenceEncoder {
-    let encoder = try Terminal.read { try SentenceEncoder(model.folder()) }
+    let encoder = try SentenceEncoder(model.folder())
     guard let maxLength else { return encoder }
     let (least, most) = (max(1, encoder.tokenizer.encode("").count), encoder.model.configuration.maximumLength)
     guard (least...most).contains(maxLength) else {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Attention
 import AttentionBenchmarks
 import AttentionModels
+import AttentionTensors
 import Foundation
 
 /// `attention generate`
@@ -98,15 +99,12 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func readGenerator() throws -> TextGenerator<GPT2, SubwordTokenizer> {
-    var isFolder: ObjCBool = false
-    return try Terminal.read {
-      guard FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue else {
-        throw ModelFileError(file: model, reason: .unreadable("there is no such folder"))
-      }
-      let folder = ModelFolder(path: model)
-      let tokenizer = try SubwordTokenizer(folder)
-      return TextGenerator(model: try GPT2(folder), tokenizer: tokenizer)
+    guard !model.isEmpty, fileExists(model) else {
+      throw BenchmarkFileError.unreadable(file: model, problem: "there is no such folder")
     }
+    let folder = ModelFolder(path: model)
+    let tokenizer = try SubwordTokenizer(folder)
+    return TextGenerator(model: try GPT2(folder), tokenizer: tokenizer)
   }
 
   /// Writes the text after one prompt as it comes, and an end of the line.
@@ -115,9 +113,9 @@ struct GenerateCommand: ParsableCommand {
     try waiting {
       do {
         for try await piece in generator.stream(prompt, options: options) {
-          guard try Terminal.write(Array(piece.utf8)) else { return }
+          guard try Terminal.writeStream(Array(piece.utf8)) else { return }
         }
-        _ = try Terminal.write(Array("\n".utf8))
+        _ = try Terminal.writeStream(Array("\n".utf8))
       } catch let error as GenerationError {
         throw error.isOfPrompt ? ValidationError(error.description) : GenerateCommand.failure(error)
       }
@@ -166,7 +164,7 @@ struct GenerateCommand: ParsableCommand {
       row.endObject()
       rows += row.bytes + [UInt8(ascii: "\n")]
     }
-    return try Terminal.write(rows)
+    return try Terminal.writeStream(rows)
   }
 
   /// Says what is wrong with the model, and answers how the command ends.

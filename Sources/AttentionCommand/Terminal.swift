@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import AttentionBenchmarks
+import AttentionModels
 import Foundation
 
 /// Standard output and standard error.
@@ -11,10 +12,12 @@ enum Terminal {
     throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
   }
 
-  /// Writes a part of a result; false when the reader has closed its end, and wants no more.
-  static func write(_ bytes: [UInt8]) throws(BenchmarkFileError) -> Bool {
+  /// Writes a part of a result that goes on; answers false when the reader has seen enough and closed its end.
+  static func writeStream(_ bytes: [UInt8]) throws(BenchmarkFileError) -> Bool {
     guard let code = TextFile.write(bytes, to: STDOUT_FILENO) else { return true }
-    guard code == EPIPE else { throw .unwritable(file: "standard output", problem: String(cString: strerror(code))) }
+    guard code == EPIPE else {
+      throw .unwritable(file: "standard output", problem: String(cString: strerror(code)))
+    }
     return false
   }
 
@@ -28,6 +31,10 @@ enum Terminal {
   static func explain(_ error: any Error) -> Int32 {
     if let code = error as? ExitCode { return code.rawValue }
     if let error = error as? BenchmarkFileError {
+      writeError("attention: \(oneLine(error.description))\n")
+      return error.exitCode
+    }
+    if let error = error as? ModelFileError {
       writeError("attention: \(oneLine(error.description))\n")
       return error.exitCode
     }

@@ -8,6 +8,7 @@ struct UsageTests {
     [], ["--help"], ["help"], ["bench", "--help"], ["help", "bench"], ["bench", "attention", "--help"],
     ["bench", "gemm", "-h"], ["bench", "decode", "--help"], ["bench", "backward", "--help"],
     ["bench", "ragged", "--help"], ["bench", "tune", "--help"], ["info", "--help"],
+    ["tokenize", "--help"], ["bench", "tokenize", "--help"],
   ]
 
   @Test(arguments: helps)

@@ -8,7 +8,7 @@ import unittest.mock
 
 import numpy
 
-from peers import backward, cases, layers, summary, worker
+from peers import backward, cases, embedding, layers, summary, worker
 
 
 class Cases(unittest.TestCase):
@@ -135,6 +135,55 @@ class Backward(unittest.TestCase):
         case, expected = cases.parse("backward:h1q1d1"), numpy.zeros(4)
         for wrong, error in (([0, 0, 0, 0.5], 0.5), ([0, math.nan, 0, 0], math.inf), ([0, 0, 0], math.inf)):
             self.assertEqual(worker.largest_error(case, numpy.array(wrong, dtype=numpy.float32), expected), error)
+
+
+class Embedding(unittest.TestCase):
+    def test_pieces_are_sentences(self):
+        text = "One two.  Three\nfour; five: e.g.this! No end\n \n  A title\n\n\n1.2 is kept?yes"
+        self.assertEqual(embedding.pieces(text), [
+            "One two.", "Three four;", "five:", "e.g.this!", "No end", "A title", "1.2 is kept?yes"])
+        self.assertEqual(embedding.pieces(" \n\n "), [])
+
+    def test_sentences_are_different_and_of_a_fit_length(self):
+        found = [f"s{length}" for length in range(300)] * 2
+        lengths = [int(text[1:]) for text in found]
+        chosen = embedding.choose(found, lengths, count=200)
+        self.assertEqual(len(set(chosen)), 200)
+        self.assertTrue(all(5 <= int(text[1:]) <= 256 for text in chosen))
+        self.assertEqual(chosen, embedding.choose(found, lengths, count=200))
+        self.assertNotEqual(chosen, embedding.choose(found, lengths, count=200, seed=1))
+        self.assertEqual(len(embedding.choose(found, lengths, count=252)), 252)
+        with self.assertRaises(SystemExit):
+            embedding.choose(found, lengths, count=253)
+
+    def test_a_text_is_cut_to_so_many_tokens(self):
+        words = ["aa", "b", "cccc", "d", "e"]
+        self.assertEqual(embedding.cut(words, 3, lambda text: len(text.replace(" ", ""))), "aa b")
+        self.assertEqual(embedding.cut(words, 5, lambda text: len(text.replace(" ", ""))), "b cccc")
+        with self.assertRaises(SystemExit):
+            embedding.cut(words, 12, lambda text: len(text.replace(" ", "")))
+
+    def test_batches_by_length(self):
+        self.assertEqual(embedding.by_length([3, 9, 3, 5, 1], 2), [[1, 3], [0, 2], [4]])
+        self.assertEqual(embedding.by_length([], 2), [])
+        self.assertAlmostEqual(embedding.padding([3, 9, 3, 5, 1], [[1, 3], [0, 2], [4]]), (18 + 6 + 1) / 21)
+
+    def test_padding_is_0_and_masked(self):
+        ids, lengths = embedding.padded([[7, 8], [9], [1, 2, 3]])
+        self.assertEqual(ids.tolist(), [[7, 8, 0], [9, 0, 0], [1, 2, 3]])
+        self.assertEqual((lengths.tolist(), ids.dtype), ([2, 1, 3], numpy.int64))
+        self.assertEqual(embedding.mask(ids, lengths).tolist(), [[1, 1, 0], [1, 0, 0], [1, 1, 1]])
+
+    def test_pooling_takes_no_padding(self):
+        hidden = numpy.array([[[3, 0], [3, 8], [math.nan, 1]], [[0, -2], [9, 9], [9, 9]]], dtype=numpy.float32)
+        numpy.testing.assert_allclose(embedding.pooled(hidden, numpy.array([2, 1])), [[0.6, 0.8], [0, -1]], rtol=1e-6)
+        numpy.testing.assert_allclose(embedding.pooled(hidden[:1, :2], numpy.array([2])), [[0.6, 0.8]], rtol=1e-6)
+
+    def test_wrong_vectors_are_found(self):
+        expected = numpy.zeros((2, 2))
+        self.assertEqual(embedding.largest_error(numpy.array([[0, 0.5], [-1, 0]], dtype=numpy.float32), expected), 1)
+        for wrong in (numpy.zeros((1, 2)), numpy.full((2, 2), numpy.nan), numpy.full((2, 2), numpy.inf)):
+            self.assertEqual(embedding.largest_error(wrong, expected), math.inf)
 
 
 class Summary(unittest.TestCase):

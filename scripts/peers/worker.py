@@ -132,7 +132,8 @@ class Worker:
         return {}
 
 
-def main():
+def serve(make):
+    """Answers requests by the methods of make(peer, threads, folder)."""
     peer, threads, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a stopped process would outlive its parent
     if "keep-memory" in sys.argv[4:]:
@@ -143,7 +144,7 @@ def main():
             raise SystemExit("this C library has no such mallopt")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
-    worker = Worker(peer, threads, folder)
+    worker = make(peer, threads, folder)
     answer = {"version": worker.version}
     while True:
         print(json.dumps(answer), file=answers, flush=True)
@@ -155,4 +156,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker)

@@ -9,13 +9,13 @@ import sys
 
 
 class Workers:
-    def __init__(self, names, threads, folder, keep_memory):
+    def __init__(self, names, threads, folder, keep_memory, module="peers.worker"):
         self.processes, self.versions = {}, {}
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
         try:
             for name in names:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "peers.worker", name, str(threads), folder,
+                    [sys.executable, "-m", module, name, str(threads), folder,
                      *(["keep-memory"] if keep_memory else [])],
                     cwd=pathlib.Path(__file__).resolve().parent.parent, env=environment,
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -7,6 +7,8 @@ struct BenchmarkRun {
   private(set) var machine: MachineReport
   /// One for each work, in seconds.
   private(set) var statistics: [Statistics] = []
+  /// For each work its samples, in seconds.
+  private var measured: [[Double]] = []
   /// What products reach on this machine, once measured.
   private(set) var peaks: MachinePeaks.Results?
   private let seed: UInt64
@@ -23,6 +25,9 @@ struct BenchmarkRun {
 
   /// The samples of a work at the most.
   var samples: Int { repeats ?? AttentionBenchmark.defaultRepeats }
+  /// The samples of a work, in seconds, in the order in which they were taken.
+  func samples(of work: Int) -> [Double] { measured[work] }
+
   /// The seconds that one work's samples may take.
   var budget: Double? { repeats == nil ? 1.2 : nil }
 
@@ -42,7 +47,8 @@ struct BenchmarkRun {
     all.measureInterleaved(using: &generator) { done, all, name in
       progress(.init(stage: "measuring \(name)", done: done, all: all))
     }
-    statistics = all.prefix(works.count).map { Statistics($0.samples) }
+    measured = all.prefix(works.count).map(\.samples)
+    statistics = measured.map { Statistics($0) }
     let results = peaks.results(all.dropFirst(works.count).prefix(peaks.works.count))
     machine.readBandwidth = bandwidth.gigabytesPerSecond(all.suffix(bandwidth.works.count))
     machine.gemmPeak = results.gemmPeak

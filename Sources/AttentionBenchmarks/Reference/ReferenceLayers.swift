@@ -59,13 +59,17 @@ struct ReferenceLayers {
   // MARK: Encoder block
 
   /// One sequence through an encoder block (Vaswani et al., 1706.03762, §3.1; with its norms first, Xiong et al.,
-  /// 2002.04745) with GELU.
-  func block(_ x: [Double], width: Int, heads: Int, feedForward: Int, isPre: Bool) -> [Double] {
+  /// 2002.04745).
+  func block(
+    _ x: [Double], width: Int, heads: Int, feedForward: Int, isPre: Bool, activation: Activation = .gelu,
+    epsilon: Double = 1e-5
+  ) -> [Double] {
     func norm(_ x: [Double], _ name: String) -> [Double] {
-      Self.layerNorm(x, width: width, weight: parameter("\(name).weight"), bias: parameter("\(name).bias"))
+      Self.layerNorm(
+        x, width: width, weight: parameter("\(name).weight"), bias: parameter("\(name).bias"), epsilon: epsilon)
     }
     func inner(_ x: [Double]) -> [Double] {
-      let wide = linear(x, inputs: width, "linear1").map { Activation.gelu.reference($0) }
+      let wide = linear(x, inputs: width, "linear1").map { activation.reference($0) }
       return linear(wide, inputs: feedForward, "linear2")
     }
     func plus(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map(+) }

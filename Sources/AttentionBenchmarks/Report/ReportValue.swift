@@ -6,6 +6,8 @@ public enum ReportValue: Sendable, Equatable {
   case integer(Int)
   /// A number; one that is not finite is written as null.
   case number(Double)
+  /// Numbers in a row: an array in JSON, with spaces between in CSV.
+  case numbers([Double])
   /// A truth value.
   case flag(Bool)
   /// No value.
@@ -23,6 +25,7 @@ public enum ReportValue: Sendable, Equatable {
     case .integer(let value): "\(value)"
     // Swift prints the shortest decimal that reads back as the same number, which is JSON too.
     case .number(let value): value.isFinite ? "\(value)" : "null"
+    case .numbers(let values): "[" + values.map { ReportValue.number($0).json }.joined(separator: ", ") + "]"
     case .flag(let value): "\(value)"
     case .null: "null"
     }
@@ -34,6 +37,7 @@ public enum ReportValue: Sendable, Equatable {
     case .text(let text):
       text.utf8.contains { [UInt8(ascii: ","), UInt8(ascii: "\""), 10, 13].contains($0) }
         ? "\"\(text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\"" : text
+    case .numbers(let values): values.map { ReportValue.number($0).json }.joined(separator: " ")
     case .null: ""
     default: json
     }

@@ -52,9 +52,7 @@ public enum TextFile {
   }
 
   /// Writes the whole text to an open file; answers the error number if that fails.
-  public static func write(_ text: String, to descriptor: Int32) -> Int32? {
-    write(Array(text.utf8), to: descriptor)
-  }
+  public static func write(_ text: String, to descriptor: Int32) -> Int32? { write(Array(text.utf8), to: descriptor) }
 
   /// Writes all bytes to an open file; answers the error number if that fails.
   public static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32? {

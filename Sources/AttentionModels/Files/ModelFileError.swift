@@ -32,6 +32,9 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case wrongShape(tensor: String, found: [Int], expected: [Int])
   }
 
+  /// The exit code that `sysexits.h` has for it: 66 for what cannot be read, 65 for contents.
+  package var exitCode: Int32 { if case .unreadable = reason { 66 } else { 65 } }
+
   /// One line that names the file and what is wrong.
   public var description: String {
     let problem =

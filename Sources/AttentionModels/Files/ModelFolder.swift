@@ -36,6 +36,9 @@ public struct ModelFolder: Sendable {
     return configuration
   }
 
+  /// The names of all weights, which lie in model.safetensors or in the files that its index lists.
+  package func weightNames() throws(ModelFileError) -> [String] { try Checkpoint(self).names }
+
   /// The weights.
   func checkpoint() throws(ModelFileError) -> Checkpoint { try Checkpoint(self) }
 }

@@ -2,15 +2,15 @@
 ///
 /// The longest come first, so that the threads end together. No batch holds padding, so order and cut change no result
 /// (but for float32's rounding where a product's bits depend on its rows' places).
-struct TokenBatches: Sendable, Equatable {
+package struct TokenBatches: Sendable, Equatable {
   /// For each batch, the numbers of its sequences.
-  let batches: [[Int]]
+  package let batches: [[Int]]
 
   /// - Parameters:
   ///   - lengths: of the sequences.
   ///   - budget: tokens in a batch at the most; a longer sequence is a batch by itself.
   ///   - threads: that compute batches side by side.
-  init(lengths: [Int], budget: Int, threads: Int) {
+  package init(lengths: [Int], budget: Int, threads: Int) {
     let total = lengths.reduce(0, +)
     var count = max(1, (total + budget - 1) / max(1, budget))
     // A batch of few tokens reads all weights for little work: one that the threads share is better then.

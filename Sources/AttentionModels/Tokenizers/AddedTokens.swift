@@ -28,6 +28,8 @@ struct AddedTokenSearch: Sendable {
   /// By the first byte: spellings, longest first.
   private var byFirstByte: [[(bytes: [UInt8], token: AddedToken)]] = Array(repeating: [], count: 256)
   let isEmpty: Bool
+  /// The bytes of the longest spelling.
+  private(set) var longest = 0
 
   /// - Parameter spelling: the bytes by which a token is sought.
   init(_ tokens: [AddedToken], spelling: (AddedToken) -> [UInt8]) {
@@ -36,6 +38,7 @@ struct AddedTokenSearch: Sendable {
       let bytes = spelling(token)
       guard let first = bytes.first else { continue }
       isEmpty = false
+      longest = max(longest, bytes.count)
       byFirstByte[Int(first)].append((bytes, token))
     }
     self.isEmpty = isEmpty
@@ -103,7 +106,7 @@ struct AddedTokenSearch: Sendable {
     return isWord(decodeScalar(text, &position))
   }
 
-  private func isWord(_ scalar: UInt32) -> Bool { Unicode.Scalar(scalar).map(CharacterClass.isWord) ?? false }
+  private func isWord(_ scalar: UInt32) -> Bool { CharacterClass(of: scalar).contains(.word) }
 
   /// Where the scalar before a position begins.
   private func previous(_ text: UnsafeBufferPointer<UInt8>, _ position: Int) -> Int {

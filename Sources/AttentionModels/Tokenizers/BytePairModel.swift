@@ -55,6 +55,13 @@ struct BytePairModel: Sendable {
     self.merges = table
   }
 
+  /// The pairs in the order in which they were learnt.
+  var orderedMerges: [(Int32, Int32)] {
+    merges.sorted { $0.value.rank < $1.value.rank }.map {
+      (Int32(truncatingIfNeeded: $0.key >> 32), Int32(truncatingIfNeeded: $0.key))
+    }
+  }
+
   @inline(__always)
   private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))

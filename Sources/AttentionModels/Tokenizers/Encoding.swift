@@ -1,3 +1,5 @@
+import AttentionTensors
+
 /// A text, or a pair of texts, as a model reads it.
 ///
 /// All arrays have one element for each token.
@@ -16,12 +18,28 @@ public struct Encoding: Sendable, Equatable {
   /// The number of tokens.
   public var count: Int { ids.count }
 
-  init() {
-    ids = []
-    offsets = []
-    segments = []
-    isTemplate = []
-    isTruncated = false
+  /// Creates an encoding, as a tokenizer of one's own does.
+  ///
+  /// - Parameters:
+  ///   - ids: the tokens' ids.
+  ///   - offsets: where each token stands in its text, in Unicode scalars.
+  ///   - segments: which of two texts each belongs to; nil for the first.
+  ///   - isTemplate: whether each is the template's; nil for none.
+  ///   - isTruncated: whether tokens were left out.
+  /// - Precondition: there is one of each for every id.
+  public init(
+    ids: [Int] = [], offsets: [Range<Int>] = [], segments: [Int]? = nil, isTemplate: [Bool]? = nil,
+    isTruncated: Bool = false
+  ) {
+    self.ids = ids
+    self.offsets = offsets
+    self.segments = segments ?? Array(repeating: 0, count: ids.count)
+    self.isTemplate = isTemplate ?? Array(repeating: false, count: ids.count)
+    self.isTruncated = isTruncated
+    require(
+      offsets.count == ids.count && self.segments.count == ids.count && self.isTemplate.count == ids.count,
+      "Encoding: \(ids.count) ids, \(offsets.count) offsets, \(self.segments.count) segments, "
+        + "\(self.isTemplate.count) template flags")
   }
 }
 

@@ -25,8 +25,23 @@ public struct SequenceTemplate: Sendable, Equatable {
   public static let none = SequenceTemplate(
     single: [.text(segment: 0)], double: [.text(segment: 0), .pair(segment: 1)])
 
+  /// BERT's: `[CLS] A [SEP]`, and `[CLS] A [SEP] B [SEP]` of which the last two are segment 1.
+  static func bert(begin: Int, end: Int) -> SequenceTemplate {
+    SequenceTemplate(
+      single: [.tokens(ids: [begin], segment: 0), .text(segment: 0), .tokens(ids: [end], segment: 0)],
+      double: [
+        .tokens(ids: [begin], segment: 0), .text(segment: 0), .tokens(ids: [end], segment: 0), .pair(segment: 1),
+        .tokens(ids: [end], segment: 1),
+      ])
+  }
+
+  /// All ids of its tokens.
+  var ids: [Int] {
+    (single + double).flatMap { part -> [Int] in if case .tokens(let ids, _) = part { ids } else { [] } }
+  }
+
   /// The tokens that it adds.
-  func tokenCount(isPair: Bool) -> Int {
+  public func tokenCount(isPair: Bool) -> Int {
     (isPair ? double : single).reduce(0) { if case .tokens(let ids, _) = $1 { $0 + ids.count } else { $0 } }
   }
 }

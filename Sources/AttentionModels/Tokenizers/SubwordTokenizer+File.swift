@@ -12,6 +12,11 @@ extension SubwordTokenizer {
     try self.init(file: JSONField(contentsOf: path))
   }
 
+  /// Reads the bytes of a `tokenizer.json`, which messages call by a name.
+  package init(json bytes: [UInt8], name: String) throws(ModelFileError) {
+    try self.init(file: JSONField(bytes, file: name))
+  }
+
   init(file: JSONField) throws(ModelFileError) {
     let type = try file["model"]["type"].exists ? file["model"]["type"].string() : Self.modelType(file["model"])
     let model: Model
@@ -26,6 +31,9 @@ extension SubwordTokenizer {
     self.init(
       model: model, addedTokens: try Self.addedTokens(file["added_tokens"], model), template: template,
       decoder: try Self.decoder(file["decoder"]), offsetTrimming: trimming)
+    if let id = template.ids.first(where: { token($0) == nil }) {
+      throw file["post_processor"].error(.inconsistent(problem: "the template has the id \(id), which no token has"))
+    }
   }
 
   /// Files of old do not name their model's type.
@@ -34,11 +42,11 @@ extension SubwordTokenizer {
   // MARK: Text to words
 
   private static func bertText(_ file: JSONField) throws(ModelFileError) -> BertText {
-    let (normalizer, words) = (file["normalizer"], file["pre_tokenizer"])
+    let words = try only(file["pre_tokenizer"], in: "pretokenizers") ?? file["pre_tokenizer"]
     guard try words["type"].string() == "BertPreTokenizer" else {
       throw words["type"].unsupported(try words["type"].string())
     }
-    guard normalizer.exists else { return .normalizedWords }
+    guard let normalizer = try only(file["normalizer"], in: "normalizers") else { return .normalizedWords }
     guard try normalizer["type"].string() == "BertNormalizer" else {
       throw normalizer["type"].unsupported(try normalizer["type"].string())
     }
@@ -52,10 +60,10 @@ extension SubwordTokenizer {
   }
 
   private static func byteLevelText(_ file: JSONField) throws(ModelFileError) -> ByteLevelText {
-    guard !file["normalizer"].exists else {
-      throw file["normalizer"]["type"].unsupported((try? file["normalizer"]["type"].string()) ?? "a normalizer")
+    if let normalizer = try only(file["normalizer"], in: "normalizers") {
+      throw normalizer["type"].unsupported(try normalizer["type"].string())
     }
-    let words = file["pre_tokenizer"]
+    let words = try only(file["pre_tokenizer"], in: "pretokenizers") ?? file["pre_tokenizer"]
     guard try words["type"].string() == "ByteLevel" else {
       throw words["type"].unsupported(try words["type"].string())
     }
@@ -64,9 +72,18 @@ extension SubwordTokenizer {
       splits: try words["use_regex"].exists ? words["use_regex"].boolean() : true)
   }
 
+  /// What a field holds, or the only part of the sequence that it holds; nil for nothing, and for a sequence of nothing.
+  private static func only(_ field: JSONField, in key: String) throws(ModelFileError) -> JSONField? {
+    guard field.exists else { return nil }
+    guard try field["type"].string() == "Sequence" else { return field }
+    let parts = try field[key].array()
+    guard parts.count <= 1 else { throw field["type"].unsupported("Sequence of \(parts.count)") }
+    return parts.first
+  }
+
   // MARK: Models
 
-  private static func vocabulary(_ field: JSONField) throws(ModelFileError) -> TokenVocabulary {
+  static func vocabulary(_ field: JSONField) throws(ModelFileError) -> TokenVocabulary {
     var tokens: [(token: String, id: Int)] = []
     guard let object = field.value?.objectValue else { throw field.notExpected("an object of tokens and ids") }
     tokens.reserveCapacity(object.count)
@@ -104,18 +121,24 @@ extension SubwordTokenizer {
       if model[key].value?.doubleValue == 0 { continue }
       throw model[key].unsupported(model[key].value?.stringValue ?? "a value")
     }
+    // Where each byte has a token, no other is needed: GPT-2's own file names an empty one.
+    let hasAllBytes = ByteLevelText.characters.allSatisfy { vocabulary.id(of: String(Character($0))) != nil }
     var unknown: Int32?
     if model["unk_token"].exists {
       let token = try model["unk_token"].string()
-      guard let id = vocabulary.id(of: token) else {
+      unknown = vocabulary.id(of: token)
+      guard unknown != nil || hasAllBytes else {
         throw model.error(.inconsistent(problem: "unk_token \(quotedForMessage(token)) is not in the vocabulary"))
       }
-      unknown = id
+    }
+    if model["byte_fallback"].exists, try model["byte_fallback"].boolean(), !hasAllBytes {
+      throw model["byte_fallback"].unsupported("true")
     }
     var merges: [(String, String)] = []
     guard let pairs = model["merges"].value?.arrayValue else { throw model["merges"].notExpected("an array") }
     merges.reserveCapacity(pairs.count)
     for (index, pair) in pairs.enumerated() {
+      if let text = pair.stringValue, text.utf8.starts(with: "#version".utf8) { continue }
       guard let parts = Self.pair(pair) else {
         throw model.error(.invalid(field: "model.merges[\(index)]", expected: "two tokens"))
       }
@@ -133,7 +156,7 @@ extension SubwordTokenizer {
   }
 
   /// `"a b"` or `["a", "b"]`.
-  private static func pair(_ value: JSONValue) -> (String, String)? {
+  static func pair(_ value: JSONValue) -> (String, String)? {
     if let parts = value.arrayValue {
       guard parts.count == 2, let first = parts[0].stringValue, let second = parts[1].stringValue else { return nil }
       return (first, second)
@@ -149,12 +172,14 @@ extension SubwordTokenizer {
   private static func addedTokens(_ field: JSONField, _ model: Model) throws(ModelFileError) -> [AddedToken] {
     guard field.exists else { return [] }
     var tokens: [AddedToken] = []
+    var contents: [Int: String] = [:]
+    var ids: [UTF8Key: Int] = [:]
     for entry in try field.array() {
       func flag(_ key: String) throws(ModelFileError) -> Bool { try entry[key].exists ? entry[key].boolean() : false }
       let content = try entry["content"].string()
       let special = try flag("special")
       var token = AddedToken(
-        content: content, id: try entry["id"].integer(in: 0...1 << 30), isSpecial: special)
+        content: content, id: try entry["id"].integer(in: 0...(1 << 30) - 1), isSpecial: special)
       token.isSingleWord = try flag("single_word")
       token.stripsLeft = try flag("lstrip")
       token.stripsRight = try flag("rstrip")
@@ -162,6 +187,16 @@ extension SubwordTokenizer {
       if let known = model.vocabulary.id(of: content), Int(known) != token.id {
         throw entry.error(
           .inconsistent(problem: "\(quotedForMessage(content)) is \(known) in the vocabulary and \(token.id) as added"))
+      }
+      let before = contents.updateValue(content, forKey: token.id) ?? model.vocabulary.token(Int32(token.id)) ?? content
+      guard UTF8Key(before) == UTF8Key(content) else {
+        throw entry.error(
+          .inconsistent(
+            problem: "\(quotedForMessage(content)) and \(quotedForMessage(before)) have the same id \(token.id)"))
+      }
+      if let other = ids.updateValue(token.id, forKey: UTF8Key(content)), other != token.id {
+        throw entry.error(
+          .inconsistent(problem: "\(quotedForMessage(content)) is added as \(other) and as \(token.id)"))
       }
       tokens.append(token)
     }
@@ -182,14 +217,7 @@ extension SubwordTokenizer {
       )
     case "BertProcessing":
       let (begin, end) = (try special(field["cls"]), try special(field["sep"]))
-      return (
-        SequenceTemplate(
-          single: [.tokens(ids: [begin], segment: 0), .text(segment: 0), .tokens(ids: [end], segment: 0)],
-          double: [
-            .tokens(ids: [begin], segment: 0), .text(segment: 0), .tokens(ids: [end], segment: 0), .pair(segment: 1),
-            .tokens(ids: [end], segment: 1),
-          ]), nil
-      )
+      return (.bert(begin: begin, end: end), nil)
     case "RobertaProcessing":
       let (begin, end) = (try special(field["cls"]), try special(field["sep"]))
       let trims = try field["trim_offsets"].exists ? field["trim_offsets"].boolean() : true
@@ -254,7 +282,7 @@ extension SubwordTokenizer {
   }
 
   private static func decoder(_ field: JSONField) throws(ModelFileError) -> TokenDecoder {
-    guard field.exists else { return .words }
+    guard let field = try only(field, in: "decoders") else { return .words }
     let type = try field["type"].string()
     switch type {
     case "WordPiece":

@@ -32,10 +32,12 @@ public struct SubwordTokenizer: Tokenizer {
   let offsetTrimming: OffsetTrimming?
 
   private let addedByID: [Int: AddedToken]
+  /// As text from ids spells them: those that are sought in normalized text are normalized.
+  private let addedSpellings: [Int: String]
   private let addedByContent: [UTF8Key: Int]
   /// Sought in the text as it is and in the normalized one: with special tokens, and without.
-  private let searches: (plain: AddedTokenSearch, normalized: AddedTokenSearch)
-  private let unspecialSearches: (plain: AddedTokenSearch, normalized: AddedTokenSearch)
+  let searches: (plain: AddedTokenSearch, normalized: AddedTokenSearch)
+  let unspecialSearches: (plain: AddedTokenSearch, normalized: AddedTokenSearch)
 
   struct OffsetTrimming: Sendable, Equatable {
     var addsPrefixSpace: Bool
@@ -51,6 +53,9 @@ public struct SubwordTokenizer: Tokenizer {
     self.decoder = decoder
     self.offsetTrimming = offsetTrimming
     addedByID = Dictionary(addedTokens.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
+    addedSpellings = addedByID.mapValues {
+      $0.isNormalized ? String(decoding: model.normalized($0.content), as: UTF8.self) : $0.content
+    }
     addedByContent = Dictionary(addedTokens.map { (UTF8Key($0.content), $0.id) }, uniquingKeysWith: { $1 })
     func searches(_ tokens: [AddedToken]) -> (plain: AddedTokenSearch, normalized: AddedTokenSearch) {
       // Special tokens come before others where both are spelt alike.
@@ -69,9 +74,10 @@ public struct SubwordTokenizer: Tokenizer {
   /// One more than the largest id.
   public var idLimit: Int { max(model.vocabulary.idLimit, (addedByID.keys.max() ?? -1) + 1) }
 
-  /// The token of an id, as the vocabulary spells it; nil where there is none.
+  /// The token of an id, as the vocabulary spells it; nil where there is none. An added token that is sought in normalized
+  /// text is spelt normalized, as Hugging Face does.
   public func token(_ id: Int) -> String? {
-    addedByID[id]?.content ?? Int32(exactly: id).flatMap { model.vocabulary.token($0) }
+    addedSpellings[id] ?? Int32(exactly: id).flatMap { model.vocabulary.token($0) }
   }
 
   /// The id of a token as the vocabulary spells it; nil where there is none.
@@ -92,17 +98,42 @@ public struct SubwordTokenizer: Tokenizer {
 
   /// Encodes a text, or a pair.
   ///
-  /// - Precondition: the limit, if there is one, is at least the number of the template's tokens.
+  /// A pair that is too long is cut as Hugging Face's `longest_first` does: the longer text gives way to the shorter one,
+  /// which keeps half at the most. O(bytes), times the longest token for words that are none; with a limit, about as much
+  /// text is looked at as holds so many tokens (of a pair of which both are too long, as much as the shorter one).
+  ///
+  /// - Precondition: the limit, if there is one, is at least the number of the template's tokens; a text has less than
+  ///   2³¹ scalars.
   public func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
-    let isPair = pair != nil
+    encode(isPair: pair != nil, options) { isSecond, limit in
+      tokens(of: isSecond ? pair ?? "" : text, limit: limit, options)
+    }
+  }
+
+  /// Encodes UTF-8 that lies in no string and is well-formed.
+  package func encode(utf8 text: UnsafeBufferPointer<UInt8>, options: EncodingOptions) -> Encoding {
+    encode(isPair: false, options) { _, limit in tokens(of: text, limit: limit, options) }
+  }
+
+  /// - Parameter run: the first tokens of the first or the second text, so many if it has them.
+  private func encode(
+    isPair: Bool, _ options: EncodingOptions, _ run: (_ isSecond: Bool, _ limit: Int?) -> TokenRun
+  ) -> Encoding {
     let added = options.addsTemplate ? template.tokenCount(isPair: isPair) : 0
     require(
       options.maximumLength.map { $0 >= added } ?? true,
       "encode: the template alone has \(added) tokens, and the limit is \(options.maximumLength ?? 0)")
-    // One token more than there is room for tells that there are too many.
     let room = options.maximumLength.map { $0 - added }
-    var first = tokens(of: text, limit: room.map { $0 + 1 }, options)
-    var second = pair.map { tokens(of: $0, limit: room.map { $0 + 1 }, options) } ?? TokenRun()
+    // One token more than there is room for tells that there are too many.
+    var limit = room.map { $0 + 1 }
+    var first = run(false, limit)
+    var second = isPair ? run(true, limit) : TokenRun()
+    // Where both have more than half of an odd room, the longer one gets the odd token: look until one of them ends.
+    while isPair, let most = limit, let room, room % 2 == 1, first.ids.count >= most, second.ids.count >= most {
+      limit = most < Int.max / 4 ? 4 * most : nil
+      first = run(false, limit)
+      second = run(true, limit)
+    }
     var isTruncated = false
     if let room, first.ids.count + second.ids.count > room {
       isTruncated = true
@@ -147,79 +178,5 @@ public struct SubwordTokenizer: Tokenizer {
       }
     }
     return result
-  }
-
-  /// Tokens of one text.
-  struct TokenRun {
-    var ids: [Int] = []
-    var offsets: [Range<Int>] = []
-    /// White space that added tokens took, before and behind them, by place.
-    var spaces: [Int: (leading: Int, trailing: Int)] = [:]
-
-    mutating func append(_ id: Int, _ offset: Range<Int>) {
-      ids.append(id)
-      offsets.append(offset)
-    }
-
-    mutating func truncate(to count: Int) {
-      ids.removeLast(max(0, ids.count - count))
-      offsets.removeLast(max(0, offsets.count - count))
-    }
-  }
-
-  private func tokens(of text: String, limit: Int?, _ options: EncodingOptions) -> TokenRun {
-    let searches = options.recognizesSpecialTokens ? self.searches : unspecialSearches
-    var encoder = TextEncoder(tokenizer: self, normalizedSearch: searches.normalized, limit: limit ?? .max)
-    var text = text
-    text.withUTF8 { bytes in
-      var scalar = 0
-      _ = searches.plain.forEachPart(of: bytes) { range, token in
-        let part = UnsafeBufferPointer(rebasing: bytes[range])
-        let end = scalar + part.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
-        defer { scalar = end }
-        guard let token else { return encoder.encode(part, firstScalar: scalar) }
-        return encoder.append(token, scalar..<end, part)
-      }
-    }
-    trim(&encoder.run)
-    return encoder.run
-  }
-
-  private func trim(_ run: inout TokenRun) {
-    guard let offsetTrimming else { return }
-    for index in run.ids.indices {
-      var (leading, trailing) = run.spaces[index] ?? token(run.ids[index]).map(Self.spaces) ?? (0, 0)
-      var (start, end) = (run.offsets[index].lowerBound, run.offsets[index].upperBound)
-      if leading > 0 {
-        // A single space before the first word is the one that was added.
-        if index == 0 || start == 0, offsetTrimming.addsPrefixSpace, leading == 1 { leading = 0 }
-        start = min(start + leading, end)
-      }
-      if trailing > 0, end >= trailing { end = max(end - trailing, start) }
-      run.offsets[index] = start..<end
-    }
-  }
-}
-
-extension SubwordTokenizer {
-  /// The white space at a token's ends.
-  static func spaces(_ token: String) -> (leading: Int, trailing: Int) {
-    func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-      scalar.value == 0x120 || CharacterClass(of: scalar.value).contains(.whitespace)
-    }
-    let scalars = token.unicodeScalars
-    return (scalars.prefix(while: isSpace).count, scalars.reversed().prefix(while: isSpace).count)
-  }
-}
-
-extension SubwordTokenizer.Model {
-  /// Text as added tokens are sought in it.
-  func normalized(_ text: String) -> [UInt8] {
-    switch self {
-    case .wordPiece(let words, _):
-      var text = text
-      return text.withUTF8 { words.normalized($0, firstScalar: 0).bytes }
-    case .bytePairs: return Array(text.utf8)
-    }
   }
 }

@@ -5,6 +5,8 @@ struct TextEncoder {
   /// Tokens at the most.
   let limit: Int
   var run = SubwordTokenizer.TokenRun()
+  /// Whether there was more text when there was no more room.
+  private(set) var wentOn = false
 
   private var word = WordBuffer()
   private var pieces: [TokenPiece] = []
@@ -16,24 +18,26 @@ struct TextEncoder {
     self.limit = limit
   }
 
-  /// Adds a token; false when there is room for no other.
-  mutating func append(_ id: Int, _ offset: Range<Int>) -> Bool {
-    guard run.ids.count < limit else { return false }
-    run.append(id, offset)
-    return run.ids.count < limit
+  /// Whether there is room for another word's tokens. The text goes on where it is asked in vain.
+  @inline(__always)
+  private mutating func hasRoom() -> Bool {
+    if run.ids.count < limit { return true }
+    wentOn = true
+    return false
   }
 
-  /// Adds a token that was found in `text`; false when there is room for no other.
+  /// Adds a token that was found in `text`; false when there is no room for it.
   mutating func append(_ token: AddedToken, _ offset: Range<Int>, _ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard hasRoom() else { return false }
     if tokenizer.offsetTrimming != nil {
       run.spaces[run.ids.count] = SubwordTokenizer.spaces(String(decoding: text, as: UTF8.self))
     }
-    return append(token.id, offset)
+    run.append(token.id, offset)
+    return true
   }
 
-  /// Adds the tokens of a part of the text in which no added token stands as it is; false when there is room for no other.
+  /// Adds the tokens of a part of the text in which no added token stands as it is; false when there is no room for one.
   mutating func encode(_ text: UnsafeBufferPointer<UInt8>, firstScalar: Int) -> Bool {
-    guard run.ids.count < limit else { return false }
     guard !normalizedSearch.isEmpty else {
       switch tokenizer.model {
       case .wordPiece(let words, let model): return encode(text, words, model, firstScalar: firstScalar)
@@ -72,8 +76,10 @@ struct TextEncoder {
     swap(&word, &self.word)
     defer { swap(&word, &self.word) }
     return words.forEachWord(text, firstScalar: firstScalar, word: &word) { word in
+      guard hasRoom() else { return false }
       word.bytes.withUnsafeBufferPointer { model.tokenize($0, &pieces) }
-      return add(word, origins)
+      add(word, origins)
+      return true
     }
   }
 
@@ -84,22 +90,23 @@ struct TextEncoder {
     swap(&word, &self.word)
     defer { swap(&word, &self.word) }
     return words.forEachWord(text, firstScalar: firstScalar, word: &word) { word in
+      guard hasRoom() else { return false }
       model.tokenize(word.bytes, &pieces, scratch: &scratch)
-      return add(word, nil)
+      add(word, nil)
+      return true
     }
   }
 
-  /// Adds the tokens of a word.
-  private mutating func add(_ word: WordBuffer, _ origins: [Int32]?) -> Bool {
+  /// Adds the tokens of a word, as many as there is room for.
+  private mutating func add(_ word: WordBuffer, _ origins: [Int32]?) {
     var start = 0
-    for piece in pieces {
+    for piece in pieces.prefix(limit - run.ids.count) {
       var range = word.range(start..<piece.end)
       if let origins {
         range = Int(origins[range.lowerBound])..<Int(origins[range.upperBound - 1]) + 1
       }
       start = piece.end
-      guard append(Int(piece.id), range) else { return false }
+      run.append(Int(piece.id), range)
     }
-    return true
   }
 }

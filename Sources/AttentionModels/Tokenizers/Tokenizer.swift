@@ -26,6 +26,11 @@ extension Tokenizer {
     encode(text, pair: nil, options: options)
   }
 
+  /// Encodes texts one after another, on the thread that asks.
+  public func encodeOnThisThread(_ texts: [String], options: EncodingOptions = .init()) -> [Encoding] {
+    texts.map { encode($0, pair: nil, options: options) }
+  }
+
   /// Encodes texts, on all cores. The results are those of one text at a time.
   public func encode(_ texts: [String], options: EncodingOptions = .init()) -> [Encoding] {
     var results = [Encoding](repeating: Encoding(), count: texts.count)

@@ -155,13 +155,13 @@ package enum TiledProduct {
       chunk = (inner + chunks - 1) / chunks
       let tiles = (rows + Self.smallRows - 1) / Self.smallRows
       tileRows = min(Self.smallRows, ((rows + tiles - 1) / tiles + 7) / 8 * 8)
-      // As many panels as the caches keep for the next rows; fewer where there would be too few tasks for all threads.
-      // No bit depends on it.
+      // As many panels as a core's own cache keeps for the next rows; fewer where there would be too few tasks for all
+      // threads. No bit depends on it.
       let panel = ProductTiles.current.panelColumns
       let panels = (columns + panel - 1) / panel
       let wanted = 8 * Engine.threadCount.count
       let groups = max(1, (wanted + tiles - 1) / tiles)
-      taskColumns = panel * max(1, min((1 << 20) / (max(1, inner) * panel), (panels + groups - 1) / groups))
+      taskColumns = panel * max(1, min((1 << 17) / (max(1, inner) * panel), (panels + groups - 1) / groups))
     }
 
     private var rowTiles: Int { (rows + tileRows - 1) / tileRows }

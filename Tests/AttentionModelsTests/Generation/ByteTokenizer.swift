@@ -16,7 +16,7 @@ struct ByteTokenizer: Tokenizer {
 
   func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
     let ids = text.utf8.prefix(options.maximumLength ?? .max).map { Int($0) }
-    return Encoding(ids: ids, isTruncated: ids.count < text.utf8.count)
+    return Encoding(ids: ids, offsets: ids.map { _ in 0..<0 }, isTruncated: ids.count < text.utf8.count)
   }
 
   func decode(_ ids: some Sequence<Int>, skippingSpecialTokens: Bool) -> String {
@@ -34,7 +34,7 @@ struct FixedTokenizer: Tokenizer {
   var idLimit: Int { 1 << 20 }
 
   func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
-    Encoding(ids: ids)
+    Encoding(ids: ids, offsets: ids.map { _ in 0..<0 })
   }
 
   func decode(_ ids: some Sequence<Int>, skippingSpecialTokens: Bool) -> String { ids.map { "<\($0)>" }.joined() }

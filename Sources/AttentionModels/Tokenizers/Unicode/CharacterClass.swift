@@ -16,6 +16,8 @@ struct CharacterClass: OptionSet, Hashable, Sendable {
   static let number = CharacterClass(rawValue: 1 << 5)
   /// `\s`
   static let space = CharacterClass(rawValue: 1 << 6)
+  /// `\w`: letters, marks, decimal digits, connectors and joiners.
+  static let word = CharacterClass(rawValue: 1 << 7)
 }
 
 extension CharacterClass {
@@ -32,15 +34,6 @@ extension CharacterClass {
       0x2F800...0x2FA1F:
       true
     default: false
-    }
-  }
-
-  /// What `\w` matches: letters, marks, decimal digits, connectors and joiners.
-  static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-    let properties = scalar.properties
-    switch properties.generalCategory {
-    case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
-    default: return properties.isAlphabetic || properties.isJoinControl
     }
   }
 }
