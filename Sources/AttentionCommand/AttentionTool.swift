@@ -28,7 +28,8 @@ struct AttentionTool: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      EmbedCommand.self, SimilarCommand.self, TokenizeCommand.self, BenchCommand.self, InfoCommand.self,
+      EmbedCommand.self, SimilarCommand.self, TokenizeCommand.self, GenerateCommand.self,
+      BenchCommand.self, InfoCommand.self,
     ]
   )
 }

@@ -7,12 +7,12 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench",
     abstract:
       """
-      Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, models, or \
-      tokenizers.
+      Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, \
+      models, generation, or tokenizers.
       """,
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|linear|layers|embed|tokenize|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|embed|generate|tokenize|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \
@@ -26,6 +26,7 @@ struct BenchCommand: ParsableCommand {
         attention bench backward --cases b8h12q512d64-causal
         attention bench ragged --lengths "zipf:256x512; 3,0,5,128"
         attention bench decode --depths 16384 --batch 1,4
+        attention bench generate --depths 64,512 --batch 1
         attention bench linear --cases m12,1024i384o1536-gelu
         attention bench layers --cases lstm,gru-b32l128i384h384
         attention bench embed --input sentences.txt
@@ -38,8 +39,8 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
-      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchTokenizeCommand.self,
-      BenchGEMMCommand.self, BenchTuneCommand.self,
+      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchGenerateCommand.self,
+      BenchTokenizeCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self
   )

@@ -70,7 +70,7 @@ import Testing
         using: &generator)
       return try loaded(decoder, parameters)(x, layout: layout, memory: memory, memoryLayout: memoryLayout)
     case "encoderDecoder":
-      let model = EncoderDecoder(
+      let model = EncoderDecoderStack(
         try block(fixture), encoderBlocks: 2, decoderBlocks: 1, hasFinalNorms: true, using: &generator)
       return try loaded(model, parameters)(
         source: memory, sourceLayout: memoryLayout, target: x, targetLayout: layout)

@@ -33,12 +33,27 @@ public struct DecoderBlock: Layer {
     norm3 = configuration.makeNorm()
   }
 
+  /// Creates a block from its parts.
+  package init(
+    _ configuration: BlockConfiguration, selfAttention: MultiHeadAttention, crossAttention: MultiHeadAttention,
+    feedForward: FeedForward, norms: [LayerNorm]
+  ) {
+    require(norms.count == 3, "DecoderBlock: \(norms.count) norms")
+    self.configuration = configuration
+    self.selfAttention = selfAttention
+    self.crossAttention = crossAttention
+    self.feedForward = feedForward
+    norm1 = .layer(norms[0])
+    norm2 = .layer(norms[1])
+    norm3 = .layer(norms[2])
+  }
+
   /// What one block keeps between the steps of incremental decoding.
   public struct State: Sendable {
     /// Keys and values of the rows so far.
     public var cache: KeyValueCache
     /// Keys and values of the memory, computed once.
-    public let memory: KeyValueCache
+    public internal(set) var memory: KeyValueCache
   }
 
   /// `[tokens, width]` to `[tokens, width]`, for training and for whole sequences.

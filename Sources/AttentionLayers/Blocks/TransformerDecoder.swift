@@ -14,6 +14,43 @@ public struct TransformerDecoder: Layer {
   public struct State: Sendable {
     /// One for each block.
     public internal(set) var blocks: [DecoderBlock.State]
+    /// The rows that were taken in of each sequence.
+    public private(set) var lengths: [Int]
+
+    init(blocks: [DecoderBlock.State], sequenceCount: Int) {
+      self.blocks = blocks
+      lengths = [Int](repeating: 0, count: sequenceCount)
+    }
+
+    mutating func add(_ layout: SequenceLayout) {
+      for sequence in lengths.indices { lengths[sequence] += layout.lengths[sequence] }
+    }
+
+    /// Keeps these sequences with their memories, in this order; one that is named several times shares its pages with its
+    /// copies until they are written to.
+    ///
+    /// - Precondition: every sequence exists.
+    public mutating func select(sequences: [Int]) {
+      for index in blocks.indices {
+        blocks[index].cache.select(sequences: sequences)
+        blocks[index].memory.select(sequences: sequences)
+      }
+      lengths = sequences.map { lengths[$0] }
+    }
+
+    /// Forgets the rows of a sequence from `length` on.
+    ///
+    /// - Precondition: the sequence exists, and has taken in as many.
+    public mutating func truncate(sequence: Int, toLength length: Int) {
+      for index in blocks.indices { blocks[index].cache.truncate(sequence: sequence, toLength: length) }
+      lengths[sequence] = length
+    }
+  }
+
+  /// Creates a stack from its blocks.
+  package init(blocks: [DecoderBlock], norm: LayerNorm? = nil) {
+    self.blocks = blocks
+    self.norm = norm.map { .layer($0) }
   }
 
   /// Creates a stack with PyTorch's initial values.
@@ -57,7 +94,8 @@ public struct TransformerDecoder: Layer {
 
   /// The state before the first row: what every block makes of the memory.
   public func makeState(memory: Tensor, layout: SequenceLayout) -> State {
-    State(blocks: blocks.map { $0.makeState(memory: memory, layout: layout) })
+    State(
+      blocks: blocks.map { $0.makeState(memory: memory, layout: layout) }, sequenceCount: layout.sequenceCount)
   }
 
   /// The next rows of each sequence, after those that the state holds. No gradients.
@@ -69,6 +107,7 @@ public struct TransformerDecoder: Layer {
       "TransformerDecoder: a state of \(state.blocks.count) blocks for \(blocks.count)")
     var x = x
     for (index, block) in blocks.enumerated() { x = block(x, layout: layout, state: &state.blocks[index]) }
+    state.add(layout)
     return norm.map { $0(x) } ?? x
   }
 
@@ -78,60 +117,5 @@ public struct TransformerDecoder: Layer {
   ) rethrows {
     for index in blocks.indices { try blocks[index].visitParameters(under: "layers.\(index)", visit) }
     if norm != nil { try norm!.visitParameters(under: "norm", visit) }
-  }
-}
-
-/// An encoder, and a decoder that attends to its output (Vaswani et al., 1706.03762, §3).
-///
-/// Rows go in and come out: embeddings and the output map are the model's that it is part of. Parameters, as PyTorch's
-/// `nn.Transformer`: "encoder.…", "decoder.…".
-public struct EncoderDecoder: Layer {
-  /// Of the source.
-  public var encoder: TransformerEncoder
-  /// Of the target.
-  public var decoder: TransformerDecoder
-
-  /// Creates both stacks with PyTorch's initial values.
-  ///
-  /// - Parameters:
-  ///   - configuration: of every block.
-  ///   - encoderBlocks: the number of encoder blocks.
-  ///   - decoderBlocks: the number of decoder blocks.
-  ///   - hasFinalNorms: whether both outputs are normalised, as PyTorch's `nn.Transformer` does always; where blocks
-  ///     normalise first unless given.
-  ///   - generator: where the initial values come from.
-  public init(
-    _ configuration: BlockConfiguration, encoderBlocks: Int, decoderBlocks: Int, hasFinalNorms: Bool? = nil,
-    using generator: inout some RandomNumberGenerator
-  ) {
-    encoder = TransformerEncoder(
-      configuration, blockCount: encoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
-    decoder = TransformerDecoder(
-      configuration, blockCount: decoderBlocks, hasFinalNorm: hasFinalNorms, using: &generator)
-  }
-
-  /// The decoder's rows, `[tokens, width]`, for training and for whole sequences.
-  ///
-  /// - Parameters:
-  ///   - source: rows of the source, `[source tokens, width]`.
-  ///   - sourceLayout: its sequences.
-  ///   - target: rows of the target, `[tokens, width]`.
-  ///   - targetLayout: its sequences, as many.
-  ///   - key: what decides what is dropped in training; nothing unless given.
-  public func callAsFunction(
-    source: Tensor, sourceLayout: SequenceLayout, target: Tensor, targetLayout: SequenceLayout,
-    dropout key: DropoutKey? = nil
-  ) -> Tensor {
-    let memory = encoder(source, layout: sourceLayout, dropout: key?.child(0))
-    return decoder(
-      target, layout: targetLayout, memory: memory, memoryLayout: sourceLayout, dropout: key?.child(1))
-  }
-
-  /// Lists the parameters.
-  public mutating func visitParameters(
-    _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
-  ) rethrows {
-    try encoder.visitParameters(under: "encoder", visit)
-    try decoder.visitParameters(under: "decoder", visit)
   }
 }

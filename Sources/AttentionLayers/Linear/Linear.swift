@@ -84,6 +84,11 @@ public struct Linear: Layer {
       x, weight: part == 0..<outputs ? rows : rows.sliced(part), bias: bias, activation: activation)
   }
 
+  /// Some rows of the weight, `[ids, inputs]`. O(ids · inputs).
+  ///
+  /// - Precondition: each id is below ``outputs``.
+  func weightRows(_ ids: [Int]) -> Tensor { storage.gathered(ids) }
+
   /// Lists the parameters.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

@@ -37,6 +37,14 @@ final class LinearWeight: Sendable {
     }
   }
 
+  /// Some of the rows, tracked if they are; out of panels where the weight lies in them.
+  func gathered(_ ids: [Int]) -> Tensor {
+    let (rows, whole) = form.withLock { form in
+      (form.rows, form.parts.first { $0.outputs.count == shape[0] }?.matrix)
+    }
+    return rows?.gathered(rows: ids) ?? whole?.gathered(columns: ids) ?? self.rows.gathered(rows: ids)
+  }
+
   var isTracked: Bool { form.withLock { $0.rows?.isTracked ?? false } }
 
   /// The panels of some outputs, packed at the first call.

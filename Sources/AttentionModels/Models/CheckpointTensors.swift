@@ -37,8 +37,8 @@ struct CheckpointTensors {
     for (index, name) in names.enumerated() {
       let outputs = index * count..<(index + 1) * count
       let part = names.count == 1 ? weight.detached() : weight.detached().sliced(outputs)
-      vector("\(name).weight", order == .outputsFirst ? part : part.transposed())
-      vector("\(name).bias", names.count == 1 ? bias! : bias!.detached().sliced(outputs))
+      vector(parameterName(name, "weight"), order == .outputsFirst ? part : part.transposed())
+      vector(parameterName(name, "bias"), names.count == 1 ? bias! : bias!.detached().sliced(outputs))
     }
   }
 }

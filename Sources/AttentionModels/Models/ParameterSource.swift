@@ -21,6 +21,9 @@ protocol ParameterSource<Failure> {
     _ names: [String], inputs: Int, outputs: [Int], order: WeightOrder, activation: Activation?, deviationFactor: Float
   ) throws(Failure) -> Linear
 
+  /// A linear map without a bias, whose weight a file has as `[outputs, inputs]`: from rows to scores of tokens.
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) throws(Failure) -> Linear
+
   /// A layer norm.
   mutating func norm(_ name: String, width: Int, epsilon: Float) throws(Failure) -> LayerNorm
 
@@ -38,6 +41,9 @@ extension ParameterSource {
       deviationFactor: deviationFactor)
   }
 }
+
+/// The name of a map's part in a checkpoint: PyTorch's attention joins those of its projection by an underscore.
+func parameterName(_ map: String, _ part: String) -> String { "\(map)\(map.hasSuffix("in_proj") ? "_" : ".")\(part)" }
 
 /// Initial values as BERT's and GPT-2's authors draw them: weights normal, biases 0 (Devlin et al., 1810.04805, A.2).
 struct RandomParameters<Generator: RandomNumberGenerator>: ParameterSource {
@@ -58,6 +64,41 @@ struct RandomParameters<Generator: RandomNumberGenerator>: ParameterSource {
       bias: Tensor(zeros: [total]), activation: activation)
   }
 
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) -> Linear {
+    Linear(weight: Tensor(randomNormal: [outputs, inputs], standardDeviation: deviation, using: &generator))
+  }
+
+  mutating func norm(_ name: String, width: Int, epsilon: Float) -> LayerNorm {
+    LayerNorm(width: width, epsilon: epsilon)
+  }
+
+  mutating func vector(_ name: String, width: Int) -> Tensor { Tensor(zeros: [width]) }
+}
+
+/// Initial values of Vaswani et al.'s own code: weights uniform by Xavier's bound, biases 0, embeddings normal with the
+/// variance 1/width, so that times √width they have the variance 1.
+struct XavierParameters<Generator: RandomNumberGenerator>: ParameterSource {
+  var generator: Generator
+
+  mutating func embedding(_ name: String, count: Int, width: Int) -> Embedding {
+    Embedding(
+      count: count, width: width, standardDeviation: 1 / Float(width).squareRoot(), using: &generator)
+  }
+
+  mutating func linear(
+    _ names: [String], inputs: Int, outputs: [Int], order: WeightOrder, activation: Activation?, deviationFactor: Float
+  ) -> Linear {
+    let total = outputs.reduce(0, +)
+    return Linear(
+      weight: Tensor(xavierUniform: [total, inputs], using: &generator), bias: Tensor(zeros: [total]),
+      activation: activation)
+  }
+
+  /// As embeddings, which it may serve as.
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) -> Linear {
+    Linear(weight: embedding(name, count: outputs, width: inputs).weight)
+  }
+
   mutating func norm(_ name: String, width: Int, epsilon: Float) -> LayerNorm {
     LayerNorm(width: width, epsilon: epsilon)
   }
@@ -75,10 +116,15 @@ extension Checkpoint: ParameterSource {
     _ names: [String], inputs: Int, outputs: [Int], order: WeightOrder, activation: Activation?, deviationFactor: Float
   ) throws(ModelFileError) -> Linear {
     var biases: [Tensor] = []
-    for (name, count) in zip(names, outputs) { biases.append(try tensor("\(name).bias", [count])) }
-    let panels = try panels(names.map { "\($0).weight" }, inputs: inputs, outputs: outputs, order: order)
+    for (name, count) in zip(names, outputs) { biases.append(try tensor(parameterName(name, "bias"), [count])) }
+    let panels = try panels(
+      names.map { parameterName($0, "weight") }, inputs: inputs, outputs: outputs, order: order)
     return Linear(
       packed: panels, bias: biases.count == 1 ? biases[0] : Tensor.concatenated(biases), activation: activation)
+  }
+
+  func plainLinear(_ name: String, inputs: Int, outputs: Int) throws(ModelFileError) -> Linear {
+    Linear(packed: try panels(["\(name).weight"], inputs: inputs, outputs: [outputs], order: .outputsFirst))
   }
 
   func norm(_ name: String, width: Int, epsilon: Float) throws(ModelFileError) -> LayerNorm {

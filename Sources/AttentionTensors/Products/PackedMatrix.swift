@@ -155,6 +155,26 @@ package struct PackedMatrix: Sendable {
     }
   }
 
+  /// Some columns as rows, `[ids, inner]`, copied out: rows of the weight that was packed. O(ids · inner).
+  ///
+  /// - Precondition: each column is below ``columns``.
+  package func gathered(columns ids: [Int]) -> Tensor {
+    if let wrong = ids.first(where: { $0 < 0 || $0 >= columns }) {
+      fatalError("gathered: there is no row \(wrong) in a table [\(columns), \(inner)]")
+    }
+    return Tensor(uninitialized: [ids.count, inner]) { buffer in
+      guard !buffer.isEmpty else { return }
+      let (target, source, layout) = (Unchecked(buffer.baseAddress!), Unchecked(base), layout)
+      RowCut(shape: [ids.count, inner]).forEachTask { rows in
+        for row in rows {
+          let panel = layout.panel(at: ids[row])
+          let first = source.value + panel.first + ids[row] - panel.columns.lowerBound
+          for index in 0..<inner { target.value[row * inner + index] = first[index * panel.stride] }
+        }
+      }
+    }
+  }
+
   /// `[columns, inner]`, copied out. O(inner · columns).
   package func unpackedTransposed() -> Tensor { unpacked().transposed() }
 }

@@ -76,11 +76,30 @@ package enum TiledProduct {
   private enum Source: Sendable {
     case panels(PackedMatrix)
     case rows(MatrixView, isTransposed: Bool)
+
+    /// The matrix as rows, if that is how it lies.
+    var plainRows: MatrixView? {
+      switch self {
+      case .panels(let matrix):
+        ProductTiles.current.smallVolume != nil
+          ? nil
+          : MatrixView(
+            base: matrix.base, rows: matrix.inner, columns: matrix.columns, rowStride: max(1, matrix.columns))
+      case .rows(let view, isTransposed: false): view
+      case .rows: nil
+      }
+    }
   }
 
   private static func run(
     _ left: MatrixView, _ source: Source, _ result: MutableMatrixView, _ epilogue: Epilogue, _ adding: Bool
   ) {
+    if FewRows.serves(left, result), let view = source.plainRows {
+      FewRows.multiply(left, view, result, adding: adding) { columns in
+        Tile(left: left, result: result, rows: 0..<left.rows, columns: columns, adding: adding).finish(epilogue)
+      }
+      return withExtendedLifetime(source) {}
+    }
     let grid = Grid(rows: left.rows, inner: left.columns, columns: result.columns)
     let work = Double(left.rows) * Double(left.columns) * Double(result.columns)
     WorkerPool.shared.forEach(grid.taskCount, inline: work < 65536) { task in

@@ -17,6 +17,7 @@
 #include "norms.h"
 
 #include "columns.h"
+#include "fewrows.h"
 #include "random.h"
 #include "recurrent.h"
 #include "tile.h"
@@ -45,5 +46,6 @@
     .additive_scores = additive_scores_, .additive_gradients = additive_gradients_,                                    \
     .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
     .activate = activate_, .activation_gradient = activation_gradient_,                                                \
-    .panel_product = panel_product_, .gates = gates_, .gate_gradients = gate_gradients_                                \
+    .panel_product = panel_product_, .few_rows_product = few_rows_product_,                                            \
+    .gates = gates_, .gate_gradients = gate_gradients_                                                                 \
   }

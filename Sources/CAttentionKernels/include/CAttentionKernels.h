@@ -330,6 +330,12 @@ typedef struct attention_kernels {
   void (*_Nonnull panel_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
                                  const float *_Nonnull panel, float *_Nonnull result, size_t result_stride,
                                  size_t columns, bool adding);
+  /// result[i * result_stride + j] = (adding ? result : 0) + sum over k of left[i * left_stride + k] * right[k * right_stride + j]
+  /// for i < rows and j < columns, one k after the other: an element's bits depend on its own row and column alone. The
+  /// right side is read once, in strips of all the columns; a few rows and a thousand columns stay in the nearest cache.
+  void (*_Nonnull few_rows_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
+                                    const float *_Nonnull right, size_t right_stride, float *_Nonnull result,
+                                    size_t result_stride, size_t columns, bool adding);
   /// One step of a recurrent layer, after its products.
   void (*_Nonnull gates)(const attention_gates *_Nonnull step);
   /// The way back through it, before its products.

@@ -47,7 +47,7 @@ import Testing
     var generator = SeededGenerator(seed: 1)
     var configuration = choice.configuration()
     configuration.rotary = nil
-    let model = EncoderDecoder(configuration, encoderBlocks: 1, decoderBlocks: 2, using: &generator)
+    let model = EncoderDecoderStack(configuration, encoderBlocks: 1, decoderBlocks: 2, using: &generator)
     let (sourceLayout, targetLayout) = (SequenceLayout(lengths: [4, 2]), SequenceLayout(lengths: [3, 3]))
     let (source, target) = (rows(6), rows(6, seed: 5))
     let whole = model(source: source, sourceLayout: sourceLayout, target: target, targetLayout: targetLayout)
