@@ -44,11 +44,20 @@ struct EmbedCommand: ParsableCommand {
     if format != .jsonl, output == nil {
       throw ValidationError("--format \(format.rawValue) wants --output: it is written as a file")
     }
+    if let output, input != "-", TextFile.areSame(input, output) {
+      throw ValidationError("--output would overwrite the file of --input")
+    }
   }
 
   func run() throws {
     // Before the model is read and long before the last text is embedded.
-    if let output { try TextFile.checkWritable(output) }
+    if let output {
+      try TextFile.checkWritable(output)
+      if format != .jsonl, fileExists(output), !TextFile.isRegular(output) {
+        throw BenchmarkFileError.uncreatable(
+          file: output, problem: "--format \(format.rawValue) is written as a regular file")
+      }
+    }
     var lines = try TextLines(path: input)
     let encoder = try embedding.encoder(model)
     let run = EmbeddingLines(encoder: encoder, options: embedding.options)

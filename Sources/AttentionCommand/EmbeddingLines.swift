@@ -88,6 +88,16 @@ struct EmbeddingLines {
         Terminal.warn(
           "\(lines.name): line \(first + index + 1) has more than \(encoder.maximumLength) tokens and was cut to them")
       }
+      let width = encoder.width
+      let damaged = result.rows.withUnsafeBufferPointer { values in
+        batch.indices.first { !values[$0 * width..<($0 + 1) * width].allSatisfy(\.isFinite) }
+      }
+      if let damaged {
+        progress.clear()
+        Terminal.writeError(
+          "attention: the vector of line \(first + damaged + 1) is not finite: the model's weights are damaged\n")
+        throw ExitCode(65)
+      }
       first += batch.count
       guard try body(batch, result) else { break }
     }

@@ -17,6 +17,7 @@ struct ModelOptions: ParsableArguments {
       let hint = model == Self.defaultModel ? "; scripts/fetch-model brings it, --model names another" : ""
       throw .unreadable(file: model, problem: "there is no such folder" + hint)
     }
+    guard !TextFile.isRegular(model) else { throw .unreadable(file: model, problem: "it is a file, not a folder") }
     return ModelFolder(path: model)
   }
 }

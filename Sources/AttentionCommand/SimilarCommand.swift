@@ -53,7 +53,11 @@ struct SimilarCommand: ParsableCommand {
   func run() throws {
     var lines = try TextLines(path: input)
     let encoder = try embedding.encoder(model)
-    let wanted = unitRow(encoder.embed(query).scalars)
+    let sought = encoder.result(for: [query])
+    if sought.isTruncated[0] {
+      Terminal.warn("the query has more than \(encoder.maximumLength) tokens and was cut to them")
+    }
+    let wanted = unitRow(sought.rows.scalars)
     var best: [Match] = []
     var count = 0
     try EmbeddingLines(encoder: encoder, options: embedding.options).forEachBatch(&lines) { texts, result in

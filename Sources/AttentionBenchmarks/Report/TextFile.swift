@@ -72,6 +72,12 @@ public enum TextFile {
     return nil
   }
 
+  /// Whether a regular file lies there.
+  public static func isRegular(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
   /// Whether two paths lead to one file, whether it is there yet or not.
   public static func areSame(_ one: String, _ other: String) -> Bool {
     var (first, second) = (stat(), stat())

@@ -84,15 +84,23 @@ public struct TextLines: ~Copyable {
     return String(decoding: line, as: UTF8.self)
   }
 
-  /// The next lines, as many as asked for or fewer once they have as many bytes; none behind the last one.
+  /// The next lines, as many as asked for, or fewer once they have as many bytes, or when the next would have to be waited
+  /// for: who writes a line and waits for the answer gets it. None behind the last one.
   public mutating func next(atMost lines: Int, bytes: Int) throws(BenchmarkFileError) -> [String] {
     var batch: [String] = []
     var size = 0
-    while batch.count < lines, size < bytes, let line = try next() {
+    while batch.count < lines, size < bytes, batch.isEmpty || isReadable, let line = try next() {
       batch.append(line)
       size += line.utf8.count
     }
     return batch
+  }
+
+  /// Whether a line is here, or a read would not wait.
+  private var isReadable: Bool {
+    guard !isAtEnd, chunk[rest].firstIndex(of: UInt8(ascii: "\n")) == nil else { return true }
+    var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&request, 1, 0) != 0
   }
 
   /// What to tell about bytes that are no UTF-8; nil if there were none.

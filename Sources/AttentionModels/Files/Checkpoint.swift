@@ -78,6 +78,18 @@ struct Checkpoint: Sendable {
   /// The shape of a tensor, or nil if there is none of this name.
   func shape(of name: String) -> [Int]? { find(name).flatMap { $1.entry(named: $0)?.shape } }
 
+  /// Throws when there are weights of blocks that the configuration does not count: a model without them would compute
+  /// something else, and nobody would notice.
+  func requireNoBlock(from count: Int, under start: String, _ field: String) throws(ModelFileError) {
+    for name in names where name.hasPrefix(start) {
+      let digits = name.dropFirst(start.count).prefix { $0.isASCII && $0.isNumber }
+      guard let block = Int(digits), block >= count else { continue }
+      throw ModelFileError(
+        file: path,
+        reason: .inconsistent(problem: "it has \(quotedForMessage(name)), and \(field) is \(count)"))
+    }
+  }
+
   /// The file that holds a tensor of this name and shape, and the tensor's name there.
   func require(_ name: String, _ shape: [Int]) throws(ModelFileError) -> (name: String, file: SafetensorsFile) {
     guard let (full, file) = find(name), let entry = file.entry(named: full) else {

@@ -46,7 +46,8 @@ public struct GenerationOptions: Sendable, Equatable {
     try check("topK", topK ?? 1, topK ?? 1 >= 1, "a whole number from 1")
     try check("topP", topP, topP > 0 && topP <= 1, "a number above 0, up to 1")
     try check(
-      "repetitionPenalty", repetitionPenalty, repetitionPenalty > 0 && repetitionPenalty.isFinite, "a number above 0")
+      "repetitionPenalty", repetitionPenalty, (1e-6...1e6).contains(repetitionPenalty),
+      "a number from 0.000001 to 1000000")
     try check("stopStrings", stopStrings, !stopStrings.contains(""), "texts that are not empty")
   }
 }
@@ -70,7 +71,7 @@ public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible
   /// A prompt has no tokens, and the model no token to begin with.
   case emptyPrompt(index: Int)
   /// A prompt has more tokens than the model has positions.
-  case promptTooLong(index: Int, tokens: Int, limit: Int)
+  case promptTooLong(index: Int, limit: Int)
   /// A prompt has a token that the model does not know: tokenizer and model do not belong together.
   case unknownToken(index: Int, id: Int, vocabularySize: Int)
   /// No score of a token is a number, as of weights with NaN.
@@ -81,7 +82,7 @@ public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible
     switch self {
     case .invalidOption(let name, let value, let expected): "\(name) is \(value), not \(expected)"
     case .emptyPrompt: "the prompt is empty, and the model has no token to begin with"
-    case .promptTooLong(_, let tokens, let limit): "the prompt has \(tokens) tokens, and the model reads \(limit)"
+    case .promptTooLong(_, let limit): "the prompt has more tokens than the \(limit) that the model reads"
     case .unknownToken(_, let id, let size):
       "the prompt has the token \(id), and the model knows 0..<\(size): the tokenizer is not the model's"
     case .scoresNotFinite: "the model's scores are no finite numbers: its weights are damaged"

@@ -27,6 +27,9 @@ public struct TextGenerator<Model: LanguageModel, Text: Tokenizer>: Sendable {
   public let model: Model
   /// What makes tokens of text, and text of tokens.
   public let tokenizer: Text
+  /// Whether a special token that is spelt out in a prompt, such as "<|endoftext|>", becomes that token, as in Hugging
+  /// Face's tokenizers. Turn it off for text of strangers.
+  public var recognizesSpecialTokens = true
 
   /// Creates a generator of a model and the tokenizer that belongs to it.
   public init(model: Model, tokenizer: Text) {
@@ -39,16 +42,14 @@ public struct TextGenerator<Model: LanguageModel, Text: Tokenizer>: Sendable {
   /// - Parameter index: which prompt errors name.
   /// - Throws: ``GenerationError`` when there are none, too many, or such as the model does not know.
   public func ids(ofPrompt prompt: String, index: Int = 0) throws(GenerationError) -> [Int] {
-    // One token too many tells that there are too many; what is behind it is not looked at.
-    let limit = model.maximumLength.map { $0 + 1 }
-    var ids = tokenizer.encode(prompt, options: EncodingOptions(maximumLength: limit)).ids
+    // One token too many tells that there are too many; what is behind it is not looked at. A template alone may have more.
+    let template = tokenizer.encode("", options: EncodingOptions()).count
+    let limit = model.maximumLength.map { max($0 + 1, template) }
+    let options = EncodingOptions(maximumLength: limit, recognizesSpecialTokens: recognizesSpecialTokens)
+    var ids = tokenizer.encode(prompt, options: options).ids
     if ids.isEmpty { ids = model.beginID.map { [$0] } ?? [] }
     guard !ids.isEmpty else { throw .emptyPrompt(index: index) }
-    if let limit = model.maximumLength, ids.count > limit {
-      // How many there are in truth is for the message alone.
-      let count = tokenizer.encode(prompt, options: EncodingOptions()).ids.count
-      throw .promptTooLong(index: index, tokens: count, limit: limit)
-    }
+    if let limit = model.maximumLength, ids.count > limit { throw .promptTooLong(index: index, limit: limit) }
     if let id = ids.first(where: { $0 < 0 || $0 >= model.vocabularySize }) {
       throw .unknownToken(index: index, id: id, vocabularySize: model.vocabularySize)
     }

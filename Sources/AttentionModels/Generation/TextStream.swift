@@ -44,7 +44,17 @@ public struct TextStream<Model: LanguageModel, Text: Tokenizer>: AsyncSequence, 
       do {
         while pieces.isEmpty, !isDone {
           try Task.checkCancellation()
-          let session = try self.session ?? Guarded(TextSession(stream))
+          let session: Guarded<TextSession<Model, Text>>
+          if let known = self.session {
+            session = known
+          } else {
+            // Prompts are cut into tokens there too: a long one takes a while.
+            let stream = stream
+            session = Guarded(
+              try await CallerThreads.shared.run {
+                Result { () throws(GenerationError) in try TextSession(stream) }
+              }.get())
+          }
           self.session = session
           let result = await CallerThreads.shared.run { session.withLock { $0.step() } }
           (pieces, isDone) = try result.get()

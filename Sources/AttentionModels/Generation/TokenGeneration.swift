@@ -58,7 +58,7 @@ public struct TokenGeneration<Model: SequenceDecoder>: Sendable {
     for (index, prompt) in prompts.enumerated() {
       guard !prompt.isEmpty else { throw .emptyPrompt(index: index) }
       if let limit = model.maximumLength, prompt.count > limit {
-        throw .promptTooLong(index: index, tokens: prompt.count, limit: limit)
+        throw .promptTooLong(index: index, limit: limit)
       }
       if let id = prompt.first(where: { $0 < 0 || $0 >= model.vocabularySize }) {
         throw .unknownToken(index: index, id: id, vocabularySize: model.vocabularySize)

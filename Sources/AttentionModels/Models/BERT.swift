@@ -59,6 +59,7 @@ public struct BERT: Layer {
     let configuration = try BERTConfiguration(folder.configuration(ofType: "bert"))
     var checkpoint = try folder.checkpoint()
       .removing(prefix: "bert.", ifBefore: "embeddings.word_embeddings.weight")
+    try checkpoint.requireNoBlock(from: configuration.blockCount, under: "encoder.layer.", "num_hidden_layers")
     let hasHead = checkpoint.contains("cls.predictions.transform.dense.weight")
     let hasPooler = checkpoint.contains("pooler.dense.weight")
     // A head whose table is its own adds the bias beside that.

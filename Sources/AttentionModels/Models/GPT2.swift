@@ -30,8 +30,13 @@ public struct GPT2: Layer {
   ///
   /// - Throws: ``ModelFileError`` when a file is missing, is none of its kind, or contradicts the configuration.
   public init(_ folder: ModelFolder) throws(ModelFileError) {
-    let configuration = try GPT2Configuration(folder.configuration(ofType: "gpt2"))
+    var configuration = try GPT2Configuration(folder.configuration(ofType: "gpt2"))
+    // What ends a text is said here first, as in transformers.
+    if let file = try folder.optionalDocument("generation_config.json"), file["eos_token_id"].exists {
+      configuration.endIDs = try file["eos_token_id"].tokenIDs().filter { $0 < configuration.vocabularySize }
+    }
     var checkpoint = try folder.checkpoint().removing(prefix: "transformer.", ifBefore: "wte.weight")
+    try checkpoint.requireNoBlock(from: configuration.blockCount, under: "h.", "n_layer")
     let width = configuration.width
     let isTransposed = checkpoint.shape(of: "h.0.attn.c_attn.weight") == [3 * width, width]
     try self.init(configuration, order: isTransposed ? .outputsFirst : .inputsFirst, from: &checkpoint)

@@ -23,7 +23,7 @@ struct EmbeddingRun: Sendable {
       while first < texts.count, isWhole {
         let part = first..<EmbeddingRun.partEnd(texts, from: first)
         let encodings = encoder.tokenizer.encode(
-          Array(texts[part]), options: EncodingOptions(maximumLength: encoder.maximumLength))
+          texts[part].map { encoder.prompt + $0 }, options: encoder.encodingOptions)
         counts += encodings.lazy.map(\.count)
         truncated += encodings.lazy.map(\.isTruncated)
         isWhole = embed(encodings, into: Unchecked(base + part.lowerBound * encoder.width), state)

@@ -22,8 +22,16 @@ extension SentenceEncoder {
             "vocab_size is \(model.configuration.vocabularySize), and the tokenizer has the id \(tokenizer.idLimit - 1)"
         ))
     }
+    let segments = tokenizer.segmentLimit
+    guard segments <= model.configuration.segmentCount else {
+      throw ModelFileError(
+        file: modelFolder.path(of: "config.json"),
+        reason: .inconsistent(
+          problem:
+            "type_vocab_size is \(model.configuration.segmentCount), and the tokenizer has segment \(segments - 1)"))
+    }
     let limit = model.configuration.maximumLength
-    let maximumLength = try modules.maximumLength(modelFolder, limit: limit)
+    let maximumLength = try modules.maximumLength(modelFolder, limit: limit, tokenizer)
     let template = tokenizer.encode("").count
     guard maximumLength >= max(1, template) else {
       throw ModelFileError(
@@ -34,6 +42,7 @@ extension SentenceEncoder {
     self.init(
       model: model, tokenizer: tokenizer, pooling: modules.pooling, normalizes: modules.normalizes,
       maximumLength: maximumLength)
+    prompt = try SentenceModules.prompt(folder)
   }
 }
 
@@ -65,8 +74,25 @@ struct SentenceModules {
     }
   }
 
+  /// What sentence-transformers puts before each text unless told otherwise.
+  static func prompt(_ folder: ModelFolder) throws(ModelFileError) -> String {
+    guard let file = try folder.optionalDocument("config_sentence_transformers.json"),
+      file["default_prompt_name"].exists
+    else { return "" }
+    let name = try file["default_prompt_name"].string()
+    // Looked up by its whole name: the dots of a name are no path.
+    guard let prompt = file["prompts"].value?.objectValue?[name]?.stringValue else {
+      throw file.error(
+        .inconsistent(problem: "default_prompt_name is \(quotedForMessage(name)), which is not among the prompts"))
+    }
+    return prompt
+  }
+
   /// Files have a flag for each way, or name it.
   private static func pooling(_ file: JSONField) throws(ModelFileError) -> Pooling {
+    if file["include_prompt"].exists, try !file["include_prompt"].boolean() {
+      throw file["include_prompt"].unsupported("false")
+    }
     if file["pooling_mode"].exists {
       let mode = try file["pooling_mode"].string()
       switch mode {
@@ -93,13 +119,20 @@ struct SentenceModules {
     return chosen[0]
   }
 
-  /// The longest text: what sentence_bert_config.json says, or the model's limit.
-  func maximumLength(_ folder: ModelFolder, limit: Int) throws(ModelFileError) -> Int {
-    guard let file = try folder.optionalDocument("sentence_bert_config.json") else { return limit }
-    if file["do_lower_case"].exists, try file["do_lower_case"].boolean() {
-      throw file["do_lower_case"].unsupported("true")
+  /// The longest text: what sentence_bert_config.json says, or else tokenizer_config.json, or else the model's limit.
+  func maximumLength(
+    _ folder: ModelFolder, limit: Int, _ tokenizer: SubwordTokenizer
+  ) throws(ModelFileError) -> Int {
+    if let file = try folder.optionalDocument("sentence_bert_config.json") {
+      // Lowercasing twice is lowercasing (but for a final sigma, which is σ here).
+      if file["do_lower_case"].exists, try file["do_lower_case"].boolean(), !tokenizer.lowercases {
+        throw file["do_lower_case"].unsupported("true, with a tokenizer that keeps case,")
+      }
+      if file["max_seq_length"].exists { return try file["max_seq_length"].integer(in: 1...limit) }
     }
-    guard file["max_seq_length"].exists else { return limit }
-    return try file["max_seq_length"].integer(in: 1...limit)
+    // Files without a limit have a number there that no integer holds.
+    let file = try folder.optionalDocument("tokenizer_config.json")
+    guard let length = file?["model_max_length"].value?.integerValue, length > 0 else { return limit }
+    return min(limit, length)
   }
 }

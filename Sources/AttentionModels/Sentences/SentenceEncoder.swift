@@ -22,6 +22,11 @@ public struct SentenceEncoder: Sendable {
   public let normalizes: Bool
   /// Tokens of a text at the most, those of the template among them; the rest of a longer text is left out.
   public let maximumLength: Int
+  /// What is put before each text, such as "query: "; empty for most models.
+  public var prompt = ""
+  /// Whether a special token that is spelt out in a text, such as "[SEP]", becomes that token, as in Hugging Face's
+  /// tokenizers. Turn it off for text of strangers.
+  public var recognizesSpecialTokens = true
 
   /// The length of a row.
   public var width: Int { model.configuration.width }
@@ -34,7 +39,7 @@ public struct SentenceEncoder: Sendable {
   ///   - pooling: what makes one row of a text's rows.
   ///   - normalizes: whether rows have length 1.
   ///   - maximumLength: tokens of a text at the most; the model's limit unless given.
-  /// - Precondition: the model has a row for each of the tokenizer's ids, and the length lies between the tokens of the
+  /// - Precondition: the model has a row for each of the tokenizer's ids and segments, and the length lies between the tokens of the
   ///   tokenizer's template and the model's limit.
   public init(
     model: BERT, tokenizer: any Tokenizer, pooling: Pooling = .mean, normalizes: Bool = true,
@@ -47,6 +52,10 @@ public struct SentenceEncoder: Sendable {
       "SentenceEncoder: the tokenizer has ids up to \(tokenizer.idLimit - 1), the model \(model.configuration.vocabularySize)"
     )
     let template = tokenizer.encode("").count
+    let segments = tokenizer.segmentLimit
+    precondition(
+      segments <= model.configuration.segmentCount,
+      "SentenceEncoder: the tokenizer has segment \(segments - 1), the model \(model.configuration.segmentCount)")
     precondition(
       maximumLength >= max(1, template) && maximumLength <= limit,
       "SentenceEncoder: \(maximumLength) tokens at the most, with \(template) of the template and \(limit) of the model"
@@ -147,7 +156,7 @@ public struct SentenceEncoder: Sendable {
   public func inspect(
     _ text: String, hiddenStates: Set<Int> = [], attentionWeights: Set<Int> = []
   ) -> Inspection {
-    let encoding = tokenizer.encode(text, options: EncodingOptions(maximumLength: maximumLength))
+    let encoding = tokenizer.encode(prompt + text, options: encodingOptions)
     let layout = SequenceLayout(lengths: [encoding.count])
     let found = model.inspect(
       encoding.ids, segments: encoding.segments, layout: layout, hiddenStates: hiddenStates,
@@ -158,9 +167,18 @@ public struct SentenceEncoder: Sendable {
       row: pooled(found.output, layout: layout).reshaped(to: [width]))
   }
 
+  var encodingOptions: EncodingOptions {
+    EncodingOptions(maximumLength: maximumLength, recognizesSpecialTokens: recognizesSpecialTokens)
+  }
+
   /// One row for each sequence.
   func pooled(_ hidden: Tensor, layout: SequenceLayout) -> Tensor {
     let rows = pooling(hidden, layout: layout)
     return normalizes ? rows.withUnitRows() : rows
   }
+}
+
+extension Tokenizer {
+  /// One more than the largest segment of a single text's tokens.
+  var segmentLimit: Int { (encode("a").segments.max() ?? 0) + 1 }
 }

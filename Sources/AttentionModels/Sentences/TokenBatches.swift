@@ -12,7 +12,8 @@ package struct TokenBatches: Sendable, Equatable {
   ///   - threads: that compute batches side by side.
   package init(lengths: [Int], budget: Int, threads: Int) {
     let total = lengths.reduce(0, +)
-    var count = max(1, (total + budget - 1) / max(1, budget))
+    let budget = min(budget, max(1, total))
+    var count = max(1, (total + budget - 1) / budget)
     // A batch of few tokens reads all weights for little work: one that the threads share is better then.
     if count > 1 || total >= threads * TokenBatches.smallest { count = (count + threads - 1) / threads * threads }
     let share = (total + count - 1) / count

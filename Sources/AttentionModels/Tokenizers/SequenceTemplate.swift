@@ -45,3 +45,16 @@ public struct SequenceTemplate: Sendable, Equatable {
     (isPair ? double : single).reduce(0) { if case .tokens(let ids, _) = $1 { $0 + ids.count } else { $0 } }
   }
 }
+
+extension [SequenceTemplate.Part] {
+  /// How often each of the two texts is there.
+  var textCounts: (first: Int, second: Int) {
+    reduce(into: (0, 0)) { counts, part in
+      switch part {
+      case .tokens: break
+      case .text: counts.0 += 1
+      case .pair: counts.1 += 1
+      }
+    }
+  }
+}

@@ -111,7 +111,8 @@ extension SubwordTokenizer {
     return WordPieceModel(
       vocabulary: vocabulary, unknown: id,
       continuation: try model["continuing_subword_prefix"].exists ? model["continuing_subword_prefix"].string() : "##",
-      longestWord: try model["max_input_chars_per_word"].exists ? model["max_input_chars_per_word"].integer() : 100)
+      longestWord: try model["max_input_chars_per_word"].exists
+        ? model["max_input_chars_per_word"].integer(in: 0...10_000) : 100)
   }
 
   private static func bytePairs(_ model: JSONField) throws(ModelFileError) -> BytePairModel {
@@ -212,9 +213,15 @@ extension SubwordTokenizer {
     let type = try field["type"].string()
     switch type {
     case "TemplateProcessing":
-      return (
-        SequenceTemplate(single: try parts(field, "single"), double: try parts(field, "pair")), nil
-      )
+      let template = SequenceTemplate(single: try parts(field, "single"), double: try parts(field, "pair"))
+      // A text that is there twice has twice the tokens that a limit leaves it.
+      guard template.single.textCounts == (1, 0) else {
+        throw field["single"].notExpected("a template with text A once")
+      }
+      guard template.double.textCounts == (1, 1) else {
+        throw field["pair"].notExpected("a template with texts A and B once each")
+      }
+      return (template, nil)
     case "BertProcessing":
       let (begin, end) = (try special(field["cls"]), try special(field["sep"]))
       return (.bert(begin: begin, end: end), nil)

@@ -9,7 +9,27 @@ extension SubwordTokenizer {
   public init(_ folder: ModelFolder) throws(ModelFileError) {
     func has(_ name: String) -> Bool { fileExists(folder.path(of: name)) }
     if has("tokenizer.json") {
-      try self.init(contentsOf: folder.path(of: "tokenizer.json"))
+      let tokenizer = try SubwordTokenizer(contentsOf: folder.path(of: "tokenizer.json"))
+      guard case .wordPiece(let words, let model) = tokenizer.model, words != .normalizedWords,
+        let configuration = try folder.optionalDocument("tokenizer_config.json")
+      else {
+        self = tokenizer
+        return
+      }
+      // transformers lets these have the last word.
+      func flag(_ key: String) throws(ModelFileError) -> Bool? {
+        configuration[key].exists ? try configuration[key].boolean() : nil
+      }
+      let lowercases = try flag("do_lower_case") ?? words.lowercases
+      let stripsAccents =
+        try flag("strip_accents") ?? (lowercases == words.lowercases ? words.stripsAccents : lowercases)
+      let chosen = BertText(
+        cleansText: words.cleansText,
+        separatesIdeographs: try flag("tokenize_chinese_chars") ?? words.separatesIdeographs,
+        stripsAccents: stripsAccents, lowercases: lowercases)
+      self.init(
+        model: .wordPiece(chosen, model), addedTokens: tokenizer.addedTokens, template: tokenizer.template,
+        decoder: tokenizer.decoder, offsetTrimming: tokenizer.offsetTrimming)
     } else if has("vocab.txt") {
       try self.init(wordPieceFolder: folder)
     } else if has("vocab.json") {

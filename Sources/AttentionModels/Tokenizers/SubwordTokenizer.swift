@@ -70,6 +70,9 @@ public struct SubwordTokenizer: Tokenizer {
     unspecialSearches = searches(addedTokens.filter { !$0.isSpecial })
   }
 
+  /// Whether text is lowercased.
+  var lowercases: Bool { if case .wordPiece(let words, _) = model { words.lowercases } else { false } }
+
   // MARK: Ids and tokens
 
   /// One more than the largest id.

@@ -115,7 +115,7 @@ import AttentionModels
     #expect(found.end == .maximumLength && found.ids.count == 11)
     let full = try await generator.generate(String(repeating: "a", count: 20), options: .init(maximumNewTokens: 50))
     #expect(full.end == .maximumLength && full.ids.count == 1)
-    await #expect(throws: GenerationError.promptTooLong(index: 1, tokens: 21, limit: 20)) {
+    await #expect(throws: GenerationError.promptTooLong(index: 1, limit: 20)) {
       _ = try await generator.generate(["a", String(repeating: "a", count: 21)])
     }
   }
