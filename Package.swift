@@ -103,7 +103,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionCommandTests",
-      dependencies: ["AttentionCommand", "AttentionBenchmarks", "AttentionTestSupport"],
+      dependencies: ["AttentionCommand", "AttentionBenchmarks", "AttentionModels", "AttentionTestSupport"],
       swiftSettings: swiftSettings),
   ],
   swiftLanguageModes: [.v6],

@@ -95,7 +95,7 @@ import Testing
       try #require(found.count == 44)
       #expect(found[0]["text"] == (try text(folder, "a", .init(maximumNewTokens: 3))))
       #expect(found[1]["error"] == "the prompt is empty, and the model has no token to begin with")
-      #expect(found[2]["error"] == "the prompt has 65 tokens, and the model reads 64")
+      #expect(found[2]["error"] == "the prompt has more tokens than the 64 that the model reads")
       #expect(found[3]["prompt"] == "\u{FFFD}" && found[3]["text"] != nil)
       #expect(found[43]["text"] == (try text(folder, "n39", .init(maximumNewTokens: 3))))
       #expect(run.errorLines.count == 3 && run.complaints.isEmpty, "\(run.errors)")
@@ -132,7 +132,7 @@ import Testing
         (model + ["--prompt", "a", "--stop", ""], 64, "stopStrings"),
         (model + ["--prompt", "a", "--prompt", "b", "--format", "text"], 64, "--format"),
         (model + ["--prompt", ""], 64, "empty"),
-        (model + ["--prompt", String(repeating: "a", count: 65)], 64, "65 tokens"),
+        (model + ["--prompt", String(repeating: "a", count: 65)], 64, "more tokens than the 64"),
         (model + ["--input", folder + "/nothing"], 66, "nothing"),
         (["generate", "--model", folder + "/nothing", "--prompt", "a"], 66, "no such folder"),
       ]

@@ -182,6 +182,11 @@ extension ModelFileError {
     // The error of a file of tensors names it at its beginning; the file is said once.
     let text = "\(error)"
     let start = "\(quotedForMessage(error.file)): "
-    self.init(file: error.file, reason: .unreadable(text.hasPrefix(start) ? String(text.dropFirst(start.count)) : text))
+    let problem = text.hasPrefix(start) ? String(text.dropFirst(start.count)) : text
+    switch error.reason {
+    case .cannotOpen, .cannotRead, .cannotWrite, .invalidPath, .notARegularFile, .notEnoughMemory:
+      self.init(file: error.file, reason: .unreadable(problem))
+    default: self.init(file: error.file, reason: .damaged(problem))
+    }
   }
 }

@@ -16,6 +16,8 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
   public enum Reason: Sendable, Equatable {
     /// It cannot be read.
     case unreadable(String)
+    /// It is not a file of its kind, or is cut short.
+    case damaged(String)
     /// It is not JSON from this byte on.
     case invalidJSON(byte: Int, problem: String)
     /// A field is missing.
@@ -39,7 +41,7 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
   public var description: String {
     let problem =
       switch reason {
-      case .unreadable(let why): why
+      case .unreadable(let why), .damaged(let why): why
       case .invalidJSON(let byte, let problem): "not JSON at byte \(byte): \(problem)"
       case .missing(let field): "\(field) is missing"
       case .invalid(let field, let expected): "\(field) is not \(expected)"

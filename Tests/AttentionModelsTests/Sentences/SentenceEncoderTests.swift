@@ -1,6 +1,7 @@
 import Attention
 import AttentionModels
 import AttentionTestSupport
+import Foundation
 import Testing
 
 /// Words of single letters, which a user's own tokenizer might make: a conformance outside of the library.
@@ -164,13 +165,16 @@ struct LetterTokenizer: Tokenizer {
   func cancellation() async throws {
     let (encoder, texts) = (Self.encoder(), Self.texts(4000))
     let completed = Guarded(0)
+    let holder = Guarded<Task<Tensor, any Error>?>(nil)
     let task = Task {
       try await encoder.embed(texts, options: EmbeddingOptions(tokenBudget: 64)) { step in
         completed.withLock { $0 = step.completed }
+        // As soon as something is done; the task may not be known here yet.
+        while holder.withLock({ $0 == nil }) { sched_yield() }
+        holder.withLock { $0?.cancel() }
       }
     }
-    while completed.withLock({ $0 }) == 0 { await Task.yield() }
-    task.cancel()
+    holder.withLock { $0 = task }
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(completed.withLock { $0 } < texts.count)
     // One that is cancelled before it begins does nothing at all.
