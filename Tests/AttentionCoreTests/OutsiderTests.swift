@@ -8,7 +8,7 @@ import Testing
 
   /// Each example, and what it prints in the end.
   static let examples = [
-    ("Outsider", "[1, 12, 128, 64] [1, 12, 128, 128]\n"), ("Training", "true\n"),
+    ("Outsider", "[1, 12, 128, 64] [1, 12, 128, 128]\n"), ("Training", "true\n"), ("Embedding", "true\n"),
   ]
 
   @Test(arguments: examples) func readmeShowsTheExample(_ name: String, _ output: String) throws {
@@ -25,6 +25,7 @@ import Testing
       "swift", "run", "-c", "release", "--package-path", Self.package.path, "--scratch-path",
       PackageFiles.root.appending(path: ".build/outsider").path, name,
     ]
+    process.currentDirectoryURL = PackageFiles.root
     let output = Pipe()
     process.standardOutput = output
     try process.run()

@@ -11,6 +11,12 @@ let package = Package(
       name: "Outsider", dependencies: [.product(name: "Attention", package: "swift-attention")]),
     .executableTarget(
       name: "Training", dependencies: [.product(name: "Attention", package: "swift-attention")]),
+    .executableTarget(
+      name: "Embedding",
+      dependencies: [
+        .product(name: "Attention", package: "swift-attention"),
+        .product(name: "AttentionModels", package: "swift-attention"),
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )
