@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "AttentionDecompositions", targets: ["AttentionDecompositions"]),
     .library(name: "AttentionModels", targets: ["AttentionModels"]),
+    .library(name: "AttentionTraining", targets: ["AttentionTraining"]),
     .executable(name: "attention", targets: ["AttentionCommand"]),
   ],
   dependencies: [
@@ -55,15 +56,19 @@ let package = Package(
       name: "AttentionModels",
       dependencies: ["Attention", .product(name: "HeapModule", package: "swift-collections")],
       swiftSettings: swiftSettings),
+    .target(
+      name: "AttentionTraining", dependencies: ["Attention", "AttentionModels", "CAttentionKernels"],
+      swiftSettings: swiftSettings),
 
     // The command
     .target(
-      name: "AttentionBenchmarks", dependencies: ["Attention", "AttentionModels", "CAttentionKernels"],
+      name: "AttentionBenchmarks",
+      dependencies: ["Attention", "AttentionModels", "AttentionTraining", "CAttentionKernels"],
       resources: [.copy("Resources/minilm-layer3.safetensors")], swiftSettings: swiftSettings),
     .executableTarget(
       name: "AttentionCommand",
       dependencies: [
-        "Attention", "AttentionBenchmarks", "AttentionModels",
+        "Attention", "AttentionBenchmarks", "AttentionModels", "AttentionTraining",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings
@@ -94,6 +99,9 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .testTarget(
       name: "AttentionModelsTests", dependencies: ["AttentionModels", "AttentionTestSupport"],
+      exclude: ["Fixtures"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "AttentionTrainingTests", dependencies: ["AttentionTraining", "AttentionTestSupport"],
       exclude: ["Fixtures"], swiftSettings: swiftSettings),
     .executableTarget(
       name: "AttentionFuzzer", dependencies: ["Attention", "AttentionModels"], path: "Tests/AttentionFuzzer",

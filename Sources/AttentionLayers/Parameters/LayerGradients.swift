@@ -5,7 +5,7 @@ public struct LayerGradients: Sendable {
   /// The parameters' names, in the layer's order.
   public let names: [String]
   /// A gradient for each name, of the parameter's shape.
-  public let tensors: [Tensor]
+  public private(set) var tensors: [Tensor]
 
   /// The gradient of one parameter, or nil if there is none of this name.
   public subscript(name: String) -> Tensor? {
@@ -15,6 +15,14 @@ public struct LayerGradients: Sendable {
   /// The names of the parameters whose gradient holds a NaN or an infinity. O(scalars).
   public var namesOfNonFinite: [String] {
     zip(names, tensors).filter { !$1.isFinite }.map(\.0)
+  }
+
+  /// Adds the gradients of another loss with respect to the same parameters.
+  ///
+  /// - Precondition: both are of one layer.
+  public mutating func add(_ others: LayerGradients) {
+    require(names == others.names, "LayerGradients: gradients of different layers cannot be added")
+    for index in tensors.indices { tensors[index].add(others.tensors[index]) }
   }
 }
 
@@ -29,10 +37,24 @@ public struct LayerGradients: Sendable {
 ///   - layer: a layer as ``Layer/tracked()`` gave it.
 /// - Precondition: the result holds one scalar, and the layer's parameters are tracked.
 public func gradients(of result: Tensor, withRespectTo layer: some Layer) -> LayerGradients {
+  require(result.count == 1, "gradients: the result is \(result.shape), not one scalar")
+  return gradients(of: [result], upstream: [Tensor(repeating: 1, shape: result.shape)], withRespectTo: layer)
+}
+
+/// The gradients of Σ results · upstream with respect to all parameters of a layer.
+///
+/// - Parameters:
+///   - results: tensors of any shape, computed with `layer`.
+///   - upstream: the gradient of each result, of its shape.
+///   - layer: a layer as ``Layer/tracked()`` gave it.
+/// - Precondition: as many upstream gradients as results, of their shapes, and the layer's parameters are tracked.
+public func gradients(
+  of results: [Tensor], upstream: [Tensor], withRespectTo layer: some Layer
+) -> LayerGradients {
   let parameters = layer.namedTensors.filter { $0.role == .parameter }
   return LayerGradients(
     names: parameters.map(\.name),
-    tensors: gradients(of: result, withRespectTo: parameters.map(\.tensor)))
+    tensors: gradients(of: results, upstream: upstream, withRespectTo: parameters.map(\.tensor)))
 }
 
 extension Layer {

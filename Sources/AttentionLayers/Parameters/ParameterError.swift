@@ -22,12 +22,15 @@ public struct ParameterError: Error, Sendable, Equatable, CustomStringConvertibl
   public let mismatched: [Mismatch]
 
   /// Everything that is wrong, with the names expected and found.
-  public var description: String {
+  public var description: String { "\(source): \(parts)" }
+
+  /// What is wrong, without where the tensors came from.
+  package var parts: String {
     var parts: [String] = []
     if !missing.isEmpty { parts.append("expected and not found: \(missing.joined(separator: ", "))") }
     if !unexpected.isEmpty { parts.append("found and not expected: \(unexpected.joined(separator: ", "))") }
     for tensor in mismatched { parts.append("\(tensor.name): expected \(tensor.expected), found \(tensor.found)") }
-    return "\(source): " + parts.joined(separator: "; ")
+    return parts.joined(separator: "; ")
   }
 }
 

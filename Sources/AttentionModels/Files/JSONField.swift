@@ -1,7 +1,7 @@
 import AttentionTensors
 
 /// A value in a JSON file, with the way to it for messages.
-struct JSONField {
+package struct JSONField {
   let file: String
   /// Keys and indices from the document on, such as `model.merges[3]`; empty for the document.
   let path: String
@@ -9,7 +9,7 @@ struct JSONField {
   let value: JSONValue?
 
   /// The document that a file holds.
-  init(contentsOf file: String) throws(ModelFileError) {
+  package init(contentsOf file: String) throws(ModelFileError) {
     let bytes: [UInt8]
     do throws(TensorFileError) { bytes = try contents(ofFile: file) } catch {
       throw ModelFileError(file: file, reason: .unreadable("\(error.reason)"))
@@ -17,7 +17,7 @@ struct JSONField {
     try self.init(bytes, file: file)
   }
 
-  init(_ bytes: [UInt8], file: String) throws(ModelFileError) {
+  package init(_ bytes: [UInt8], file: String) throws(ModelFileError) {
     do throws(JSONError) {
       self.init(file: file, path: "", value: try JSONParser.parse(bytes))
     } catch {
@@ -35,17 +35,17 @@ struct JSONField {
   private var name: String { path.isEmpty ? "the document" : path }
 
   /// A member of an object; nothing, if this is none.
-  subscript(key: String) -> JSONField {
+  package subscript(key: String) -> JSONField {
     JSONField(file: file, path: path.isEmpty ? key : "\(path).\(key)", value: value?.objectValue?[key])
   }
 
   /// Whether there is something, other than null.
-  var exists: Bool { value != nil && value != .null }
+  package var exists: Bool { value != nil && value != .null }
 
   func error(_ reason: ModelFileError.Reason) -> ModelFileError { ModelFileError(file: file, reason: reason) }
 
   /// The error that there is something other than expected, or nothing.
-  func notExpected(_ expected: String) -> ModelFileError {
+  package func notExpected(_ expected: String) -> ModelFileError {
     value == nil ? error(.missing(field: name)) : error(.invalid(field: name, expected: expected))
   }
 
@@ -53,7 +53,7 @@ struct JSONField {
   func unsupported(_ value: String) -> ModelFileError { error(.unsupported(field: name, value: value)) }
 
   /// An integer in a range.
-  func integer(in range: ClosedRange<Int> = 0...Int(Int32.max)) throws(ModelFileError) -> Int {
+  package func integer(in range: ClosedRange<Int> = 0...Int(Int32.max)) throws(ModelFileError) -> Int {
     guard let value = value?.integerValue, range.contains(value) else {
       throw notExpected("a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
@@ -61,29 +61,29 @@ struct JSONField {
   }
 
   /// A finite number.
-  func number() throws(ModelFileError) -> Double {
+  package func number() throws(ModelFileError) -> Double {
     guard let value = value?.doubleValue, value.isFinite else { throw notExpected("a number") }
     return value
   }
 
-  func boolean() throws(ModelFileError) -> Bool {
+  package func boolean() throws(ModelFileError) -> Bool {
     guard let value = value?.booleanValue else { throw notExpected("true or false") }
     return value
   }
 
-  func string() throws(ModelFileError) -> String {
+  package func string() throws(ModelFileError) -> String {
     guard let value = value?.stringValue else { throw notExpected("a string") }
     return value
   }
 
   /// The elements of an array.
-  func array() throws(ModelFileError) -> [JSONField] {
+  package func array() throws(ModelFileError) -> [JSONField] {
     guard let values = value?.arrayValue else { throw notExpected("an array") }
     return values.enumerated().map { JSONField(file: file, path: "\(name)[\($0)]", value: $1) }
   }
 
   /// The members of an object, in the order of the file.
-  func members() throws(ModelFileError) -> [(key: String, value: JSONField)] {
+  package func members() throws(ModelFileError) -> [(key: String, value: JSONField)] {
     guard let object = value?.objectValue else { throw notExpected("an object") }
     return object.members.map { ($0.key, self[$0.key]) }
   }

@@ -15,7 +15,7 @@ public struct ModelFolder: Sendable {
   public init(path: String) { self.path = path }
 
   /// The path of a file in the folder.
-  func path(of name: String) -> String { path.isEmpty || path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
+  package func path(of name: String) -> String { path.isEmpty || path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
 
   /// A folder in the folder; itself for an empty name.
   func folder(_ name: String) -> ModelFolder { name.isEmpty ? self : ModelFolder(path: path(of: name)) }

@@ -11,7 +11,7 @@ import AttentionTensors
 ///
 /// A batch is its tokens end to end: there is no padding, and a sequence's result does not depend on its batch mates (bit
 /// for bit on cores with AVX-512, within float32's rounding elsewhere).
-public struct BERT: Layer {
+public struct BERT: StoredModel {
   /// What the model is made of.
   public let configuration: BERTConfiguration
   /// A row for each token.

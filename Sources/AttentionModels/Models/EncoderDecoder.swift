@@ -13,7 +13,7 @@ import AttentionTensors
 /// for it. Decoding step by step gives what the whole target gives (bit for bit on cores with AVX-512, within float32's
 /// rounding elsewhere). Parameters: "source_embedding.weight", unless the target's serve for both, "target_embedding.weight",
 /// "transformer.…" as PyTorch's `nn.Transformer`, and "generator.weight", unless the target's embeddings serve.
-public struct EncoderDecoder: Layer {
+public struct EncoderDecoder: StoredModel {
   /// What the model is made of.
   public let configuration: EncoderDecoderConfiguration
   /// A row for each token of the source; nil where the target's serve.

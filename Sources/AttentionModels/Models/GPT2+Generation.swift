@@ -25,7 +25,7 @@ public struct GPT2State: DecodingState {
   }
 }
 
-extension GPT2: LanguageModel {
+extension GPT2: CausalLanguageModel {
   /// The tokens that there are.
   public var vocabularySize: Int { configuration.vocabularySize }
   /// The positions that there are.
@@ -47,5 +47,12 @@ extension GPT2: LanguageModel {
     let hidden = self(ids, layout: layout, caches: &state.caches)
     let rows = layout.lastRows
     return scores(rows.count == hidden.shape[0] ? hidden : hidden.gathered(rows: rows))
+  }
+
+  /// The rows of the last norm, `[tokens, width]`.
+  ///
+  /// - Precondition: as for the call.
+  public func hidden(_ ids: [Int], layout: SequenceLayout, dropout key: DropoutKey?) -> Tensor {
+    self(ids, layout: layout, dropout: key)
   }
 }

@@ -44,7 +44,7 @@ struct AtomicFileWriter: ~Copyable {
   private static func createTemporaryFile(beside path: String) throws(TensorFileError) -> (path: String, Int32) {
     let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
     while true {
-      let name = "\(folder).tensors-\(String(UInt64.random(in: 0 ... .max), radix: 16))"
+      let name = "\(folder)\(temporaryFilePrefix)\(String(UInt64.random(in: 0 ... .max), radix: 16))"
       let descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
       if descriptor >= 0 { return (name, descriptor) }
       guard errno == EEXIST || errno == EINTR else {
@@ -99,6 +99,9 @@ struct AtomicFileWriter: ~Copyable {
     }
   }
 }
+
+/// How the names of temporary files begin.
+package let temporaryFilePrefix = ".tensors-"
 
 /// Writes a file of these bytes, which appears under its name whole or not at all.
 package func write(_ bytes: [UInt8], toFile path: String) throws(TensorFileError) {

@@ -1,0 +1,20 @@
+import AttentionLayers
+import AttentionTensors
+
+extension LayerGradients {
+  /// The Euclidean norm of all gradients together. O(scalars).
+  public var norm: Float {
+    var sum = 0.0
+    for tensor in tensors {
+      tensor.withUnsafeBufferPointer { for value in $0 { sum += Double(value) * Double(value) } }
+    }
+    return Float(sum.squareRoot())
+  }
+}
+
+/// What gradients are multiplied with so that their norm is at most the maximum (Pascanu et al., 1211.5063), as
+/// PyTorch's `clip_grad_norm_` has it: maximum / (norm + 1e-6), 1 at the most.
+public func clippingFactor(norm: Float, maximum: Float?) -> Float {
+  guard let maximum else { return 1 }
+  return min(1, maximum / (norm + 1e-6))
+}
