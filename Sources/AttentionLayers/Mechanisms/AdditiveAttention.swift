@@ -19,6 +19,14 @@ public struct AdditiveAttention: Layer {
     score = AlignmentScore(.concat, queryWidth: queryWidth, sourceWidth: sourceWidth, width: width, using: &generator)
   }
 
+  /// Creates a layer whose parameters come from elsewhere, such as a checkpoint.
+  package init<Failure: Error>(
+    queryWidth: Int, sourceWidth: Int, width: Int, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
+    score = try AlignmentScore(
+      .concat, queryWidth: queryWidth, sourceWidth: sourceWidth, width: width, from: parameter)
+  }
+
   /// Lists the parameters, by the names above.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

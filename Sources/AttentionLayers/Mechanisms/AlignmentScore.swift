@@ -36,6 +36,15 @@ public struct AlignmentScore: Layer {
     _ kind: Kind, queryWidth: Int, sourceWidth: Int, width: Int? = nil,
     using generator: inout some RandomNumberGenerator
   ) {
+    self.init(kind, queryWidth: queryWidth, sourceWidth: sourceWidth, width: width) { _, shape, inputs in
+      Tensor(linearUniform: shape, inputs: inputs, using: &generator)
+    }
+  }
+
+  /// Creates a score whose parameters come from elsewhere, such as a checkpoint.
+  init<Failure: Error>(
+    _ kind: Kind, queryWidth: Int, sourceWidth: Int, width: Int? = nil, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
     let width = width ?? queryWidth
     require(
       queryWidth > 0 && sourceWidth > 0 && width > 0 && (kind != .dot || queryWidth == sourceWidth),
@@ -46,11 +55,11 @@ public struct AlignmentScore: Layer {
     switch kind {
     case .dot: break
     case .general:
-      source = Linear(inputs: sourceWidth, outputs: queryWidth, hasBias: false, using: &generator)
+      source = Linear(weight: try parameter("weight", [queryWidth, sourceWidth], sourceWidth))
     case .concat:
-      query = Linear(inputs: queryWidth, outputs: width, hasBias: false, using: &generator)
-      source = Linear(inputs: sourceWidth, outputs: width, hasBias: false, using: &generator)
-      v = Tensor(linearUniform: [width], inputs: width, using: &generator)
+      query = Linear(weight: try parameter("query.weight", [width, queryWidth], queryWidth))
+      source = Linear(weight: try parameter("source.weight", [width, sourceWidth], sourceWidth))
+      v = try parameter("v", [width], width)
     }
   }
 
@@ -115,4 +124,19 @@ public struct AlignmentSource: Sendable {
   /// The sequences of a ragged batch.
   public let layout: SequenceLayout?
   let kind: AlignmentScore.Kind
+
+  /// Some sequences of a ragged batch, in this order; one may be named several times. O(their tokens · width).
+  ///
+  /// - Precondition: the source is a ragged batch, and every sequence exists.
+  package func selecting(sequences: [Int]) -> AlignmentSource {
+    guard let layout else { preconditionFailure("AlignmentSource: only a ragged batch has sequences to choose from") }
+    guard !sequences.elementsEqual(0..<layout.sequenceCount) else { return self }
+    let selected = SequenceLayout(lengths: sequences.map { layout.lengths[$0] })
+    func rows(_ tensor: Tensor) -> Tensor {
+      // The first ones need no numbers.
+      sequences.elementsEqual(sequences.indices)
+        ? tensor.sliced(0..<selected.tokenCount) : tensor.gathered(rows: sequences.flatMap(layout.range(of:)))
+    }
+    return AlignmentSource(key: rows(key), value: rows(value), layout: selected, kind: kind)
+  }
 }

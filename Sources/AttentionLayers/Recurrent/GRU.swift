@@ -40,7 +40,19 @@ public struct GRU: Layer {
     stack = RecurrentStack(
       "GRU", .gru(resetAfterProduct: resetsAfterProduct), inputWidth: inputWidth, hiddenWidth: hiddenWidth,
       layers: layers, isBidirectional: isBidirectional, hasBias: hasBias, normalisesSteps: normalisesSteps,
-      dropoutProbability: dropoutProbability, using: &generator)
+      dropoutProbability: dropoutProbability
+    ) { _, shape, inputs in Tensor(linearUniform: shape, inputs: inputs, using: &generator) }
+  }
+
+  /// Creates a layer with biases whose parameters come from elsewhere, such as a checkpoint, and that resets after its product.
+  package init<Failure: Error>(
+    inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false,
+    dropoutProbability: Float = 0, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
+    stack = try RecurrentStack(
+      "GRU", .gru(resetAfterProduct: true), inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers,
+      isBidirectional: isBidirectional, hasBias: true, normalisesSteps: false,
+      dropoutProbability: dropoutProbability, from: parameter)
   }
 
   /// The width of what goes in.

@@ -54,7 +54,19 @@ public struct LSTM: Layer {
   ) {
     stack = RecurrentStack(
       "LSTM", .lstm, inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers, isBidirectional: isBidirectional,
-      hasBias: hasBias, normalisesSteps: normalisesSteps, dropoutProbability: dropoutProbability, using: &generator)
+      hasBias: hasBias, normalisesSteps: normalisesSteps, dropoutProbability: dropoutProbability
+    ) { _, shape, inputs in Tensor(linearUniform: shape, inputs: inputs, using: &generator) }
+  }
+
+  /// Creates a layer with biases whose parameters come from elsewhere, such as a checkpoint.
+  package init<Failure: Error>(
+    inputWidth: Int, hiddenWidth: Int, layers: Int = 1, isBidirectional: Bool = false,
+    dropoutProbability: Float = 0, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
+    stack = try RecurrentStack(
+      "LSTM", .lstm, inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers,
+      isBidirectional: isBidirectional, hasBias: true, normalisesSteps: false,
+      dropoutProbability: dropoutProbability, from: parameter)
   }
 
   /// The width of what goes in.

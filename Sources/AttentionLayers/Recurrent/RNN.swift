@@ -41,7 +41,19 @@ public struct RNN: Layer {
     stack = RecurrentStack(
       "RNN", .elman(activation), inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers,
       isBidirectional: isBidirectional, hasBias: hasBias, normalisesSteps: normalisesSteps,
-      dropoutProbability: dropoutProbability, using: &generator)
+      dropoutProbability: dropoutProbability
+    ) { _, shape, inputs in Tensor(linearUniform: shape, inputs: inputs, using: &generator) }
+  }
+
+  /// Creates a layer with biases whose parameters come from elsewhere, such as a checkpoint.
+  package init<Failure: Error>(
+    inputWidth: Int, hiddenWidth: Int, activation: ElmanActivation, layers: Int = 1, isBidirectional: Bool = false,
+    dropoutProbability: Float = 0, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
+    stack = try RecurrentStack(
+      "RNN", .elman(activation), inputWidth: inputWidth, hiddenWidth: hiddenWidth, layers: layers,
+      isBidirectional: isBidirectional, hasBias: true, normalisesSteps: false,
+      dropoutProbability: dropoutProbability, from: parameter)
   }
 
   /// The width of what goes in.

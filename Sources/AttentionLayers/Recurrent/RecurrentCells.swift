@@ -17,7 +17,9 @@ struct RecurrentStep: Sendable {
       inputWidth >= 0 && hiddenWidth > 0,
       "\(name): an input width of \(inputWidth) and a hidden width of \(hiddenWidth)")
     (self.name, self.kind, self.inputWidth, self.hiddenWidth) = (name, kind, inputWidth, hiddenWidth)
-    weights = RecurrentWeights(kind, inputs: inputWidth, hidden: hiddenWidth, hasBias: hasBias, using: &generator)
+    weights = RecurrentWeights(kind, inputs: inputWidth, hidden: hiddenWidth, hasBias: hasBias) { _, shape, inputs in
+      Tensor(linearUniform: shape, inputs: inputs, using: &generator)
+    }
   }
 
   func run(_ x: Tensor, state: Tensor?, cell: Tensor?) -> Recurrence.Results {

@@ -13,18 +13,18 @@ struct RecurrentWeights: Sendable {
   /// Inside the steps, if there are any.
   var norms: StepNorms?
 
-  init(
+  init<Failure: Error>(
     _ kind: RecurrentCellKind, inputs: Int, hidden: Int, hasBias: Bool, normalisesSteps: Bool = false,
-    using generator: inout some RandomNumberGenerator
-  ) {
+    suffix: String = "", from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
     // As PyTorch draws them: uniform on ±1/√hidden.
     let rows = kind.gateCount * hidden
     norms = normalisesSteps ? StepNorms(kind, hidden: hidden) : nil
-    input = Tensor(linearUniform: [rows, inputs], inputs: hidden, using: &generator)
-    state = Tensor(linearUniform: [rows, hidden], inputs: hidden, using: &generator)
+    input = try parameter("weight_ih\(suffix)", [rows, inputs], hidden)
+    state = try parameter("weight_hh\(suffix)", [rows, hidden], hidden)
     guard hasBias else { return }
-    inputBias = Tensor(linearUniform: [rows], inputs: hidden, using: &generator)
-    stateBias = Tensor(linearUniform: [rows], inputs: hidden, using: &generator)
+    inputBias = try parameter("bias_ih\(suffix)", [rows], hidden)
+    stateBias = try parameter("bias_hh\(suffix)", [rows], hidden)
   }
 
   mutating func visit(
@@ -71,10 +71,10 @@ struct RecurrentStack: Layer {
 
   var directions: Int { isBidirectional ? 2 : 1 }
 
-  init(
+  init<Failure: Error>(
     _ name: String, _ kind: RecurrentCellKind, inputWidth: Int, hiddenWidth: Int, layers: Int, isBidirectional: Bool,
-    hasBias: Bool, normalisesSteps: Bool, dropoutProbability: Float, using generator: inout some RandomNumberGenerator
-  ) {
+    hasBias: Bool, normalisesSteps: Bool, dropoutProbability: Float, from parameter: ParameterMaker<Failure>
+  ) throws(Failure) {
     require(
       inputWidth >= 0 && hiddenWidth > 0 && layers > 0,
       "\(name): an input width of \(inputWidth), a hidden width of \(hiddenWidth) and \(layers) layers")
@@ -89,13 +89,18 @@ struct RecurrentStack: Layer {
     let directions = isBidirectional ? 2 : 1
     weights = []
     for layer in 0..<layers {
-      for _ in 0..<directions {
+      for direction in 0..<directions {
         weights.append(
-          RecurrentWeights(
+          try RecurrentWeights(
             kind, inputs: layer == 0 ? inputWidth : hiddenWidth * directions, hidden: hiddenWidth, hasBias: hasBias,
-            normalisesSteps: normalisesSteps, using: &generator))
+            normalisesSteps: normalisesSteps, suffix: RecurrentStack.suffix(layer, direction), from: parameter))
       }
     }
+  }
+
+  /// What stands behind the names of a layer's parameters.
+  private static func suffix(_ layer: Int, _ direction: Int) -> String {
+    "_l\(layer)\(direction == 1 ? "_reverse" : "")"
   }
 
   mutating func visitParameters(
@@ -103,7 +108,7 @@ struct RecurrentStack: Layer {
   ) rethrows {
     for index in weights.indices {
       let (layer, direction) = index.quotientAndRemainder(dividingBy: directions)
-      try weights[index].visit(suffix: "_l\(layer)\(direction == 1 ? "_reverse" : "")", visit)
+      try weights[index].visit(suffix: RecurrentStack.suffix(layer, direction), visit)
     }
   }
 

@@ -23,7 +23,9 @@ public struct EncoderDecoderState: DecodingState {
   }
 }
 
-extension EncoderDecoder: SequenceDecoder {
+extension EncoderDecoder: SequenceToSequenceModel {
+  /// The tokens of the source.
+  public var sourceVocabularySize: Int { configuration.sourceVocabularySize }
   /// The tokens of the target.
   public var vocabularySize: Int { configuration.targetVocabularySize }
   /// Sines and cosines have no last position.
@@ -49,38 +51,10 @@ extension EncoderDecoder: SequenceDecoder {
     return scores(rows.count == hidden.shape[0] ? hidden : hidden.gathered(rows: rows))
   }
 
-  /// Generates a target for each source, all at once. The model computes on threads of the engine's own; a task that is
-  /// cancelled stops before the next token.
-  ///
-  /// - Parameters:
-  ///   - sources: the tokens of each source.
-  ///   - options: how tokens are chosen, and when generation ends; stop strings are no concern of tokens.
-  /// - Returns: the tokens of each target, without begin and end.
-  /// - Throws: ``GenerationError``, or `CancellationError` when the task is cancelled.
-  public func generate(after sources: [[Int]], options: GenerationOptions = .init()) async throws -> [[Int]] {
-    try options.check()
-    for (index, source) in sources.enumerated() {
-      if let id = source.first(where: { $0 < 0 || $0 >= configuration.sourceVocabularySize }) {
-        throw GenerationError.unknownToken(
-          index: index, id: id, vocabularySize: configuration.sourceVocabularySize)
-      }
-    }
-    guard let begin = configuration.beginID else { throw GenerationError.emptyPrompt(index: 0) }
-    let state = await CallerThreads.shared.run {
-      makeState(source: sources.flatMap { $0 }, layout: SequenceLayout(lengths: sources.map(\.count)))
-    }
-    let generation = Guarded(
-      try TokenGeneration(model: self, state: state, prompts: sources.map { _ in [begin] }, options: options))
-    var targets = sources.map { _ in [Int]() }
-    while !generation.withLock({ $0.isDone }) {
-      try Task.checkCancellation()
-      let events = await CallerThreads.shared.run {
-        generation.withLock { generation in
-          Result { () throws(GenerationError) in try generation.step() }
-        }
-      }
-      for case (let index, .token(let id)) in try events.get() { targets[index].append(id) }
-    }
-    return targets
+  /// The decoder's rows, `[target tokens, width]`, as the call.
+  public func hidden(
+    source: [Int], sourceLayout: SequenceLayout, target: [Int], targetLayout: SequenceLayout, dropout key: DropoutKey?
+  ) -> Tensor {
+    self(source: source, sourceLayout: sourceLayout, target: target, targetLayout: targetLayout, dropout: key)
   }
 }

@@ -118,9 +118,7 @@ public struct EncoderDecoder: StoredModel {
   ///
   /// - Throws: ``ModelFileError`` when the system refuses.
   public func save(to folder: ModelFolder) throws(ModelFileError) {
-    var parameters = CheckpointTensors()
-    for (name, _, tensor) in namedTensors { parameters.vector(name, tensor) }
-    try folder.write(configuration: configuration.json, parameters)
+    try folder.write(configuration: configuration.json, CheckpointTensors(of: self))
   }
 
   // MARK: Forward
@@ -163,25 +161,6 @@ public struct EncoderDecoder: StoredModel {
   ///
   /// - Precondition: the rows are the decoder's.
   public func scores(_ hidden: Tensor) -> Tensor { head.map { $0(hidden) } ?? targetTokens.scores(hidden) }
-
-  /// The mean cross-entropy of the targets' tokens and their end tokens: the decoder reads the begin token and the target.
-  ///
-  /// - Parameters:
-  ///   - source: the tokens of each source.
-  ///   - target: the tokens of each target, without begin and end.
-  ///   - key: what decides what is dropped; nothing unless given.
-  /// - Precondition: there are as many sources as targets, one at least; the model has a begin and an end token; every id is
-  ///   below its vocabulary's size.
-  public func loss(source: [[Int]], target: [[Int]], dropout key: DropoutKey? = nil) -> Tensor {
-    guard let begin = configuration.beginID, let end = configuration.endID else {
-      preconditionFailure("EncoderDecoder: without begin and end tokens, shift the target yourself")
-    }
-    let rows = self(
-      source: source.flatMap { $0 }, sourceLayout: SequenceLayout(lengths: source.map(\.count)),
-      target: target.flatMap { [begin] + $0 }, targetLayout: SequenceLayout(lengths: target.map { $0.count + 1 }),
-      dropout: key)
-    return crossEntropy(scores(rows), labels: target.flatMap { $0 + [end] })
-  }
 
   /// The rows of the target's next tokens, `[tokens, width]`; the state has read them then. No gradients.
   func decoded(_ ids: [Int], layout: SequenceLayout, state: inout TransformerDecoder.State) -> Tensor {

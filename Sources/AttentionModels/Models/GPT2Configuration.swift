@@ -128,15 +128,9 @@ extension GPT2Configuration {
       json.boolean(value)
     }
     json.key("bos_token_id")
-    if let beginID { json.integer(beginID) } else { json.null() }
+    json.tokenIDs(beginID.map { [$0] } ?? [])
     json.key("eos_token_id")
-    if endIDs.count == 1 {
-      json.integer(endIDs[0])
-    } else if endIDs.isEmpty {
-      json.null()
-    } else {
-      json.integers(endIDs)
-    }
+    json.tokenIDs(endIDs)
     json.endObject()
     return json
   }
@@ -145,13 +139,4 @@ extension GPT2Configuration {
 extension JSONField {
   /// True or false; the default where there is nothing.
   func boolean(default: Bool) throws(ModelFileError) -> Bool { exists ? try boolean() : `default` }
-
-  /// The ids of tokens: one, several, or none.
-  func tokenIDs() throws(ModelFileError) -> [Int] {
-    guard exists else { return [] }
-    guard value?.arrayValue != nil else { return [try integer()] }
-    var ids: [Int] = []
-    for field in try array() { ids.append(try field.integer()) }
-    return ids
-  }
 }

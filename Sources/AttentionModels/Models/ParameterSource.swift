@@ -29,6 +29,9 @@ protocol ParameterSource<Failure> {
 
   /// A vector that begins as zeros.
   mutating func vector(_ name: String, width: Int) throws(Failure) -> Tensor
+
+  /// A parameter whose initial values are uniform on ±1/√inputs, as PyTorch draws them.
+  mutating func uniform(_ name: String, _ shape: [Int], inputs: Int) throws(Failure) -> Tensor
 }
 
 extension ParameterSource {
@@ -73,6 +76,10 @@ struct RandomParameters<Generator: RandomNumberGenerator>: ParameterSource {
   }
 
   mutating func vector(_ name: String, width: Int) -> Tensor { Tensor(zeros: [width]) }
+
+  mutating func uniform(_ name: String, _ shape: [Int], inputs: Int) -> Tensor {
+    Tensor(linearUniform: shape, inputs: inputs, using: &generator)
+  }
 }
 
 /// Initial values of Vaswani et al.'s own code: weights uniform by Xavier's bound, biases 0, embeddings normal with the
@@ -104,6 +111,41 @@ struct XavierParameters<Generator: RandomNumberGenerator>: ParameterSource {
   }
 
   mutating func vector(_ name: String, width: Int) -> Tensor { Tensor(zeros: [width]) }
+
+  mutating func uniform(_ name: String, _ shape: [Int], inputs: Int) -> Tensor {
+    Tensor(linearUniform: shape, inputs: inputs, using: &generator)
+  }
+}
+
+/// Initial values as PyTorch's own layers draw them: weights and biases uniform on ±1/√inputs, embeddings normal.
+struct PyTorchParameters<Generator: RandomNumberGenerator>: ParameterSource {
+  var generator: Generator
+  /// The standard deviation of embeddings.
+  let embeddingDeviation: Float
+
+  mutating func embedding(_ name: String, count: Int, width: Int) -> Embedding {
+    Embedding(count: count, width: width, standardDeviation: embeddingDeviation, using: &generator)
+  }
+
+  mutating func linear(
+    _ names: [String], inputs: Int, outputs: [Int], order: WeightOrder, activation: Activation?, deviationFactor: Float
+  ) -> Linear {
+    Linear(inputs: inputs, outputs: outputs.reduce(0, +), activation: activation, using: &generator)
+  }
+
+  mutating func plainLinear(_ name: String, inputs: Int, outputs: Int) -> Linear {
+    Linear(inputs: inputs, outputs: outputs, hasBias: false, using: &generator)
+  }
+
+  mutating func norm(_ name: String, width: Int, epsilon: Float) -> LayerNorm {
+    LayerNorm(width: width, epsilon: epsilon)
+  }
+
+  mutating func vector(_ name: String, width: Int) -> Tensor { Tensor(zeros: [width]) }
+
+  mutating func uniform(_ name: String, _ shape: [Int], inputs: Int) -> Tensor {
+    Tensor(linearUniform: shape, inputs: inputs, using: &generator)
+  }
 }
 
 /// Parameters from files, weights straight into panels.
@@ -136,4 +178,8 @@ extension Checkpoint: ParameterSource {
   }
 
   func vector(_ name: String, width: Int) throws(ModelFileError) -> Tensor { try tensor(name, [width]) }
+
+  func uniform(_ name: String, _ shape: [Int], inputs: Int) throws(ModelFileError) -> Tensor {
+    try tensor(name, shape)
+  }
 }
