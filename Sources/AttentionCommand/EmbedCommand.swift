@@ -11,7 +11,8 @@ struct EmbedCommand: ParsableCommand {
     discussion: """
       Each line is a text; an empty one is one too. The vectors come in the order of the lines, as the model's own \
       pooling makes them (for all-MiniLM-L6-v2 the mean of the tokens' rows, of length 1). A text longer than the model \
-      takes is cut, and a warning says so. Bytes that are no UTF-8 are read as U+FFFD, with a warning.
+      takes is cut, and a warning says so. A model of word vectors (type skip-gram) gives the mean of a text's words, and \
+      zeros, with a warning, where it knows none of them. Bytes that are no UTF-8 are read as U+FFFD, with a warning.
 
       FORMATS
         jsonl        {"text": …, "embedding": […]} for each line, as soon as its batch is done
@@ -59,8 +60,8 @@ struct EmbedCommand: ParsableCommand {
       }
     }
     var lines = try TextLines(path: input)
-    let encoder = try embedding.encoder(model)
-    let run = EmbeddingLines(encoder: encoder, options: embedding.options)
+    let embedder = try embedding.embedder(model)
+    let (width, run) = (embedder.width, EmbeddingLines(embedder: embedder, options: embedding.options))
     switch format {
     case .jsonl:
       let target = try output.map { try OutputFile(path: $0) }
@@ -70,7 +71,7 @@ struct EmbedCommand: ParsableCommand {
         result.rows.withUnsafeBufferPointer { values in
           for (index, line) in texts.enumerated() {
             row.removeAll()
-            row.write(text: line, embedding: values[index * encoder.width..<(index + 1) * encoder.width])
+            row.write(text: line, embedding: values[index * width..<(index + 1) * width])
             text += row.bytes
             text.append(UInt8(ascii: "\n"))
           }
@@ -85,7 +86,7 @@ struct EmbedCommand: ParsableCommand {
         parts.append(result.rows)
         return true
       }
-      let rows = parts.isEmpty ? Tensor(zeros: [0, encoder.width]) : Tensor.concatenated(parts)
+      let rows = parts.isEmpty ? Tensor(zeros: [0, width]) : Tensor.concatenated(parts)
       do throws(TensorFileError) {
         if format == .npy {
           try NumPyFile.write(.float32(rows), to: output!)

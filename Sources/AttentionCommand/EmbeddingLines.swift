@@ -34,9 +34,13 @@ struct EmbeddingCommandOptions: ParsableArguments {
     }
   }
 
-  func encoder(_ model: ModelOptions) throws -> SentenceEncoder {
-    let encoder = try SentenceEncoder(model.folder())
-    guard let maxLength else { return encoder }
+  /// What makes the vectors, of whatever kind the folder's model is.
+  func embedder(_ model: ModelOptions) throws -> any TextEmbedder {
+    let embedder = try model.folder().textEmbedder()
+    guard let maxLength else { return embedder }
+    guard let encoder = embedder as? SentenceEncoder else {
+      throw ValidationError("--max-length \(maxLength): this model takes texts of any length")
+    }
     let (least, most) = (max(1, encoder.tokenizer.encode("").count), encoder.model.configuration.maximumLength)
     guard (least...most).contains(maxLength) else {
       throw ValidationError("--max-length \(maxLength): this model takes \(least) to \(most) tokens")
@@ -47,21 +51,20 @@ struct EmbeddingCommandOptions: ParsableArguments {
   }
 }
 
-/// Lines of text through an encoder, batch by batch, with what is to be said about them.
+/// Lines of text to vectors, batch by batch, with what is to be said about them.
 struct EmbeddingLines {
-  let encoder: SentenceEncoder
+  let embedder: any TextEmbedder
   let options: EmbeddingOptions
 
   /// Lines that are held at once, and their bytes.
   private static let (batchLines, batchBytes) = (1 << 13, 1 << 22)
-  /// Cut lines that are named one by one.
-  private static let namedLines = 5
 
   /// Calls `body` with the lines and their rows until it answers false or there are no more.
   func forEachBatch(_ lines: inout TextLines, _ body: ([String], EmbeddingResult) throws -> Bool) throws {
     let progress = ProgressLine()
     defer { progress.clear() }
-    var cut = 0
+    let limit = embedder.tokenLimit ?? 0
+    var (cut, empty) = (LineWarnings(), LineWarnings())
     var first = 0
     var tokens = 0
     let clock = ContinuousClock()
@@ -71,7 +74,7 @@ struct EmbeddingLines {
       guard !batch.isEmpty else { break }
       let state = Guarded((shown: start, line: progress))
       let (done, before) = (first, tokens)
-      let result = encoder.result(for: batch, options: options) { step in
+      let result = embedder.result(for: batch, options: options) { step in
         state.withLock {
           // A terminal need not be told more than some times a second.
           guard clock.now - $0.shown > .milliseconds(100) else { return }
@@ -83,12 +86,12 @@ struct EmbeddingLines {
       tokens += result.tokenCounts.reduce(0, +)
       progress.clear()
       for (index, isCut) in result.isTruncated.enumerated() where isCut {
-        cut += 1
-        guard cut <= EmbeddingLines.namedLines else { continue }
-        Terminal.warn(
-          "\(lines.name): line \(first + index + 1) has more than \(encoder.maximumLength) tokens and was cut to them")
+        cut.warn("\(lines.name): line \(first + index + 1) has more than \(limit) tokens and was cut to them")
       }
-      let width = encoder.width
+      for (index, count) in result.tokenCounts.enumerated() where count == 0 {
+        empty.warn("\(lines.name): line \(first + index + 1) has no word that the model knows: its vector is zeros")
+      }
+      let width = embedder.width
       let damaged = result.rows.withUnsafeBufferPointer { values in
         batch.indices.first { !values[$0 * width..<($0 + 1) * width].allSatisfy(\.isFinite) }
       }
@@ -101,9 +104,23 @@ struct EmbeddingLines {
       first += batch.count
       guard try body(batch, result) else { break }
     }
-    if cut > EmbeddingLines.namedLines {
-      Terminal.warn("\(lines.name): \(cut) lines in all were cut to \(encoder.maximumLength) tokens")
-    }
+    cut.warnOfAll { "\(lines.name): \($0) lines in all were cut to \(limit) tokens" }
+    empty.warnOfAll { "\(lines.name): \($0) lines in all have no word that the model knows" }
     if let warning = lines.warning { Terminal.warn(warning) }
+  }
+}
+
+/// Warnings of one kind: the first lines are named one by one, all are counted.
+private struct LineWarnings {
+  private var count = 0
+  private static let named = 5
+
+  mutating func warn(_ text: @autoclosure () -> String) {
+    count += 1
+    if count <= LineWarnings.named { Terminal.warn(text()) }
+  }
+
+  func warnOfAll(_ text: (_ count: Int) -> String) {
+    if count > LineWarnings.named { Terminal.warn(text(count)) }
   }
 }

@@ -9,7 +9,7 @@ import Foundation
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Go on from a text, by GPT-2 or a model like it.",
+    abstract: "Go on from a text, by GPT-2 or another language model.",
     discussion: """
       One --prompt streams its text to standard output, without the prompt. Several, or the lines of --input, are generated \
       together, and a row of JSON for each comes in their order: {"prompt": …, "text": …, "end": …}. 'end' tells why the \
@@ -32,7 +32,7 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A folder as Hugging Face lays it out: config.json of model type gpt2, model.safetensors, tokenizer.json.",
+      "A folder as Hugging Face lays it out: config.json of model type gpt2 or recurrent-lm, model.safetensors, tokenizer.json.",
       valueName: "folder"))
   var model: String
 
@@ -72,43 +72,61 @@ struct GenerateCommand: ParsableCommand {
   private static let batch = 32
 
   func run() throws {
-    var hasFailed = false
-    if let input {
-      // Before the model is read.
-      var lines = try TextLines(path: input)
-      let generator = try readGenerator()
-      while true {
-        let first = lines.count
-        let part = try lines.next(atMost: GenerateCommand.batch, bytes: 1 << 20)
-        guard !part.isEmpty else { break }
-        let name = lines.name
-        let isWanted = try printRows(of: part, generator, hasFailed: &hasFailed) { "\(name): line \(first + $0 + 1)" }
-        guard isWanted else { return }
-      }
-      if let warning = lines.warning { Terminal.warn(warning) }
-    } else {
-      let generator = try readGenerator()
-      if prompt.count == 1, format != .jsonl { return try stream(prompt[0], generator) }
-      for start in stride(from: 0, to: prompt.count, by: GenerateCommand.batch) {
-        let part = Array(prompt[start..<min(prompt.count, start + GenerateCommand.batch)])
-        let isWanted = try printRows(of: part, generator, hasFailed: &hasFailed) { "--prompt \(start + $0 + 1)" }
-        guard isWanted else { return }
-      }
+    guard let input else {
+      let (model, tokenizer) = try readModel()
+      return try serve(prompt, model, tokenizer)
     }
-    if hasFailed { throw ExitCode(65) }
+    // Before the model is read.
+    let lines = try TextLines(path: input)
+    let (model, tokenizer) = try readModel()
+    try serve(lines, model, tokenizer)
   }
 
-  private func readGenerator() throws -> TextGenerator<GPT2, SubwordTokenizer> {
+  /// The model, of whatever kind, and the tokenizer that belongs to it.
+  private func readModel() throws -> (any CausalLanguageModel, SubwordTokenizer) {
     guard !model.isEmpty, fileExists(model) else {
       throw BenchmarkFileError.unreadable(file: model, problem: "there is no such folder")
     }
     let folder = ModelFolder(path: model)
     let tokenizer = try SubwordTokenizer(folder)
-    return TextGenerator(model: try GPT2(folder), tokenizer: tokenizer)
+    return (try folder.languageModel(), tokenizer)
+  }
+
+  /// Goes on from lines.
+  private func serve(
+    _ lines: consuming TextLines, _ model: some CausalLanguageModel, _ tokenizer: SubwordTokenizer
+  ) throws {
+    let generator = TextGenerator(model: model, tokenizer: tokenizer)
+    var hasFailed = false
+    while true {
+      let first = lines.count
+      let part = try lines.next(atMost: GenerateCommand.batch, bytes: 1 << 20)
+      guard !part.isEmpty else { break }
+      let name = lines.name
+      let isWanted = try printRows(of: part, generator, hasFailed: &hasFailed) { "\(name): line \(first + $0 + 1)" }
+      guard isWanted else { return }
+    }
+    if let warning = lines.warning { Terminal.warn(warning) }
+    if hasFailed { throw ExitCode(65) }
+  }
+
+  /// Goes on from prompts.
+  private func serve(
+    _ prompts: [String], _ model: some CausalLanguageModel, _ tokenizer: SubwordTokenizer
+  ) throws {
+    let generator = TextGenerator(model: model, tokenizer: tokenizer)
+    if prompts.count == 1, format != .jsonl { return try stream(prompts[0], generator) }
+    var hasFailed = false
+    for start in stride(from: 0, to: prompts.count, by: GenerateCommand.batch) {
+      let part = Array(prompts[start..<min(prompts.count, start + GenerateCommand.batch)])
+      let isWanted = try printRows(of: part, generator, hasFailed: &hasFailed) { "--prompt \(start + $0 + 1)" }
+      guard isWanted else { return }
+    }
+    if hasFailed { throw ExitCode(65) }
   }
 
   /// Writes the text after one prompt as it comes, and an end of the line.
-  private func stream(_ prompt: String, _ generator: TextGenerator<GPT2, SubwordTokenizer>) throws {
+  private func stream(_ prompt: String, _ generator: TextGenerator<some LanguageModel, SubwordTokenizer>) throws {
     let options = choice.options
     try waiting {
       do {
@@ -124,7 +142,7 @@ struct GenerateCommand: ParsableCommand {
 
   /// Writes a row for each of the prompts; false when the reader has closed its end.
   private func printRows(
-    of prompts: [String], _ generator: TextGenerator<GPT2, SubwordTokenizer>, hasFailed: inout Bool,
+    of prompts: [String], _ generator: TextGenerator<some LanguageModel, SubwordTokenizer>, hasFailed: inout Bool,
     _ name: (Int) -> String
   ) throws -> Bool {
     var (sound, errors): ([Int], [Int: GenerationError]) = ([], [:])

@@ -52,19 +52,21 @@ struct SimilarCommand: ParsableCommand {
 
   func run() throws {
     var lines = try TextLines(path: input)
-    let encoder = try embedding.encoder(model)
-    let sought = encoder.result(for: [query])
+    let embedder = try embedding.embedder(model)
+    let width = embedder.width
+    let sought = embedder.result(for: [query], options: .init(), progress: nil)
     if sought.isTruncated[0] {
-      Terminal.warn("the query has more than \(encoder.maximumLength) tokens and was cut to them")
+      Terminal.warn("the query has more than \(embedder.tokenLimit ?? 0) tokens and was cut to them")
     }
+    if sought.tokenCounts[0] == 0 { Terminal.warn("the query has no word that the model knows: all lines are as near") }
     let wanted = unitRow(sought.rows.scalars)
     var best: [Match] = []
     var count = 0
-    try EmbeddingLines(encoder: encoder, options: embedding.options).forEachBatch(&lines) { texts, result in
+    try EmbeddingLines(embedder: embedder, options: embedding.options).forEachBatch(&lines) { texts, result in
       let rows = result.rows.scalars
       for (index, text) in texts.enumerated() {
         count += 1
-        let row = unitRow(Array(rows[index * encoder.width..<(index + 1) * encoder.width]))
+        let row = unitRow(Array(rows[index * width..<(index + 1) * width]))
         let score = Float(zip(row, wanted).reduce(0) { $0 + $1.0 * $1.1 })
         best.append(Match(score: score, line: count, text: text))
       }

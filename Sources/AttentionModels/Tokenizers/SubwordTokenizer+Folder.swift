@@ -175,7 +175,7 @@ extension SubwordTokenizer {
   // MARK: Lines
 
   /// The lines of a file, without what ends them; nothing behind the last end of a line is none.
-  private static func lines(_ path: String) throws(ModelFileError) -> [Substring.UTF8View.SubSequence] {
+  static func lines(_ path: String) throws(ModelFileError) -> [Substring.UTF8View.SubSequence] {
     let bytes: [UInt8]
     do throws(TensorFileError) { bytes = try contents(ofFile: path) } catch { throw ModelFileError(error) }
     return try lines(bytes, file: path)
