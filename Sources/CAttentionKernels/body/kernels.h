@@ -38,6 +38,7 @@
     .normalise_columns = normalise_columns_, .column_gradient_sums = column_gradient_sums_,                            \
     .column_gradient = column_gradient_,                                                                               \
     .softmax = softmax_, .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_,                                   \
+    .sum_of_differences = sum_of_differences_, .scale_and_shift = scale_and_shift_,                                    \
     .softmax_gradient = softmax_gradient_,                                                                             \
     .log_softmax_gradient = log_softmax_gradient_, .random_words = random_words_, .dropout = dropout_,                 \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \

@@ -231,6 +231,10 @@ typedef struct attention_kernels {
   void (*_Nonnull softmax)(const float *_Nonnull x, float *_Nonnull y, size_t rows, size_t n);
   /// The sum of e^(x[i] - shift). A finite shift; x may hold -inf and NaN.
   float (*_Nonnull sum_of_exp)(const float *_Nonnull x, float shift, size_t n);
+  /// The sum of x[i] - shift.
+  float (*_Nonnull sum_of_differences)(const float *_Nonnull x, float shift, size_t n);
+  /// y[i] = factor * x[i] + shift, fused where the set has FMA.
+  void (*_Nonnull scale_and_shift)(const float *_Nonnull x, float factor, float shift, float *_Nonnull y, size_t n);
   /// y[i] = (x[i] - first) - second.
   void (*_Nonnull subtract_both)(const float *_Nonnull x, float first, float second, float *_Nonnull y, size_t n);
   /// The way back through p = softmax(x): y[i] = p[i] * (upstream[i] - sum over j of p[j] * upstream[j]).
