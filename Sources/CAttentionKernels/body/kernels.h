@@ -18,6 +18,7 @@
 
 #include "columns.h"
 #include "fewrows.h"
+#include "optimizers.h"
 #include "random.h"
 #include "recurrent.h"
 #include "tile.h"
@@ -48,5 +49,6 @@
     .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
     .activate = activate_, .activation_gradient = activation_gradient_,                                                \
     .panel_product = panel_product_, .few_rows_product = few_rows_product_,                                            \
-    .gates = gates_, .gate_gradients = gate_gradients_                                                                 \
+    .gates = gates_, .gate_gradients = gate_gradients_,                                                                \
+    .adam = adam_, .sgd = sgd_, .sum_of_squares = sum_of_squares_                                                      \
   }
