@@ -43,3 +43,16 @@ func distance(_ left: Tensor, _ right: Tensor) -> Float {
 func agree(_ left: Tensor, _ right: Tensor) -> Bool {
   OpenBLAS.hasSmallMatrixKernels ? haveSameBits(left, right) : distance(left, right) <= 1e-5
 }
+
+/// By how much the worst element misses what it may: so much, and so much of the element or of the root mean square of all,
+/// whichever is more. Infinite where shapes differ.
+func excess(
+  _ found: Tensor, _ expected: (shape: [Int], values: [Double]), absolute: Double = 1e-5, relative: Double = 1e-5
+) -> Double {
+  guard found.shape == expected.shape else { return .infinity }
+  let size = (expected.values.reduce(0) { $0 + $1 * $1 } / Double(max(1, expected.values.count))).squareRoot()
+  return zip(found.scalars, expected.values).reduce(-Double.infinity) { worst, pair in
+    let error = abs(Double(pair.0) - pair.1) - absolute - relative * max(abs(pair.1), size)
+    return error.isNaN ? .infinity : max(worst, error)
+  }
+}

@@ -57,7 +57,9 @@ public struct WordVocabulary: Sendable {
   /// - Throws: ``ModelFileError`` when the file cannot be read, is not UTF-8, is too large, or has a word twice or an empty one.
   public init(contentsOf path: String) throws(ModelFileError) {
     let lines = try SubwordTokenizer.lines(path)
-    func fault(_ problem: String) -> ModelFileError { ModelFileError(file: path, reason: .inconsistent(problem: problem)) }
+    func fault(_ problem: String) -> ModelFileError {
+      ModelFileError(file: path, reason: .inconsistent(problem: problem))
+    }
     guard lines.count <= WordVocabulary.maximumCount else {
       throw fault("it has \(lines.count) words, more than \(WordVocabulary.maximumCount)")
     }

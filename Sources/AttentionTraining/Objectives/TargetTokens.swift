@@ -2,11 +2,12 @@ import AttentionLayers
 import AttentionModels
 import AttentionTensors
 
-/// What an encoder-decoder learns (Vaswani et al., 1706.03762, §3 and §5.4): each token of the target and its end, from the
-/// source and the tokens before it.
+/// What a model of sources and targets learns (Bahdanau et al., 1409.0473, §2; Vaswani et al., 1706.03762, §3 and §5.4): each
+/// token of the target and its end, from the source and the tokens before it.
 ///
-/// The loss, "target tokens", is the cross-entropy of a ``PairBatch``'s labels; its mean is ``EncoderDecoder/loss(source:target:dropout:)``.
-public struct TargetTokens: TrainingObjective {
+/// The loss, "target tokens", is the cross-entropy of a ``PairBatch``'s labels; its mean is
+/// ``SequenceToSequenceModel/loss(source:target:dropout:)``.
+public struct TargetTokens<Model: SequenceToSequenceModel>: TrainingObjective {
   /// Creates an objective.
   public init() {}
 
@@ -22,8 +23,8 @@ public struct TargetTokens: TrainingObjective {
   /// The summed cross-entropy of the targets and their ends, in nats.
   ///
   /// - Precondition: ids are tokens of the model.
-  public func lossSums(of model: EncoderDecoder, on batch: PairBatch, dropout key: DropoutKey?) -> [Tensor] {
-    let rows = model(
+  public func lossSums(of model: Model, on batch: PairBatch, dropout key: DropoutKey?) -> [Tensor] {
+    let rows = model.hidden(
       source: batch.source, sourceLayout: batch.sourceLayout, target: batch.target, targetLayout: batch.targetLayout,
       dropout: key)
     return [crossEntropy(model.scores(rows), labels: batch.labels, reduction: .sum)]

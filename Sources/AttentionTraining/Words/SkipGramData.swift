@@ -1,4 +1,3 @@
-import AttentionLayers
 import AttentionModels
 import AttentionTensors
 
@@ -182,7 +181,7 @@ public struct SkipGramData: TrainingData {
   public func batch(_ index: Int, ofEpoch epoch: Int) -> SkipGramBatch {
     precondition(
       index >= 0 && index < batches.count - 1, "SkipGramData: batch \(index) of \(batches.count - 1)")
-    var generator = SeededGenerator(seed: DropoutKey(seed: sampler.options.seed).child(epoch).child(index).seed)
+    var generator = SeededGenerator(seed: sampler.options.seed, epoch: epoch, index: index)
     return sampler.pairs(corpus, sentences: batches[index]..<batches[index + 1], using: &generator)
   }
 }
