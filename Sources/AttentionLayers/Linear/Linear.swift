@@ -93,11 +93,22 @@ public struct Linear: Layer {
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
   ) rethrows {
+    try visitWeight(visit)
+    if bias != nil { try visit("bias", .parameter, &bias!) }
+  }
+
+  private mutating func visitWeight(
+    _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void
+  ) rethrows {
+    // Of this value alone: an optimizer writes to it in place.
+    if isKnownUniquelyReferenced(&storage), var rows = storage.takeRows() {
+      defer { storage.putBack(rows) }
+      return try visit("weight", .parameter, &rows)
+    }
     let before = weight
     var weight = before
     try visit("weight", .parameter, &weight)
     // Looking at it leaves it packed.
     if !weight.isSame(as: before) { self.weight = weight }
-    if bias != nil { try visit("bias", .parameter, &bias!) }
   }
 }

@@ -37,6 +37,19 @@ final class LinearWeight: Sendable {
     }
   }
 
+  /// Takes the rows out until ``putBack(_:)``, if they are the only form: whoever has them can then write to them in place.
+  ///
+  /// - Precondition: nobody else reads the weight meanwhile.
+  func takeRows() -> Tensor? {
+    form.withLock { form in form.parts.isEmpty ? form.rows.take() : nil }
+  }
+
+  /// Makes rows the only form.
+  func putBack(_ rows: Tensor) {
+    require(rows.shape == shape, "Linear: a weight \(rows.shape) for one of \(shape)")
+    form.withLock { $0 = Form(rows: rows) }
+  }
+
   /// Some of the rows, tracked if they are; out of panels where the weight lies in them.
   func gathered(_ ids: [Int]) -> Tensor {
     let (rows, whole) = form.withLock { form in

@@ -18,6 +18,22 @@ extension Tensor {
   }
 }
 
+extension Tensor {
+  /// Writes every scalar anew.
+  ///
+  /// - Parameter body: told where the old ones are and where the new ones go: one place if nobody shares the storage, and
+  ///   else two that do not overlap. So nothing is copied first.
+  package mutating func rewrite(
+    _ body: (_ old: UnsafePointer<Float>, _ new: UnsafeMutablePointer<Float>) throws -> Void
+  ) rethrows {
+    // What is written to is no longer what was computed.
+    source = nil
+    let target = isKnownUniquelyReferenced(&storage) ? storage : TensorStorage(minimumCapacity: count)
+    try body(UnsafePointer(storage.base), target.base)
+    storage = target
+  }
+}
+
 /// A pointer that several threads may use, each at places of its own.
 package struct Unchecked<Value>: @unchecked Sendable {
   // @unchecked: the one who makes it answers for who writes where.

@@ -15,6 +15,11 @@ extension Tensor {
     }
   }
 
+  /// The sum of the squares of all elements, in float64. Its bits do not depend on the number of threads. O(count).
+  package var sumOfSquares: Double {
+    chunkSums { KernelSet.kernels.pointee.sum_of_squares($0, $1) }
+  }
+
   /// The sum along one axis, which is left out of the result unless `keepingAxis`. O(count).
   ///
   /// - Parameters:
@@ -50,21 +55,25 @@ extension Tensor {
     return position
   }
 
-  /// The sum of all elements. Chunks are summed by the kernel, and these sums in float64, in order.
+  /// The sum of all elements.
   private var total: Double {
+    chunkSums { Double(KernelSet.kernels.pointee.sum($0, $1)) }
+  }
+
+  /// Chunks are summed by `body`, and these sums in float64, in order.
+  private func chunkSums(_ body: @Sendable (UnsafePointer<Float>, Int) -> Double) -> Double {
     guard count > 0 else { return 0 }
     let length = 1 << 14
     let chunks = (count + length - 1) / length
     let source = Unchecked(unsafeBase)
-    let sums = [Float](unsafeUninitializedCapacity: chunks) { buffer, initialized in
+    let sums = [Double](unsafeUninitializedCapacity: chunks) { buffer, initialized in
       let target = Unchecked(buffer.baseAddress!)
       forEachChunk(of: count, length: length) { range in
-        target.value[range.lowerBound / length] =
-          KernelSet.kernels.pointee.sum(source.value + range.lowerBound, range.count)
+        target.value[range.lowerBound / length] = body(source.value + range.lowerBound, range.count)
       }
       initialized = chunks
     }
-    return sums.reduce(0) { $0 + Double($1) }
+    return sums.reduce(0, +)
   }
 
   /// The sum along an axis of `[outer, length, inner]`, as `[outer, inner]`.

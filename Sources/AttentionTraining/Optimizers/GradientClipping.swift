@@ -2,14 +2,11 @@ import AttentionLayers
 import AttentionTensors
 
 extension LayerGradients {
-  /// The Euclidean norm of all gradients together. O(scalars).
-  public var norm: Float {
-    var sum = 0.0
-    for tensor in tensors {
-      tensor.withUnsafeBufferPointer { for value in $0 { sum += Double(value) * Double(value) } }
-    }
-    return Float(sum.squareRoot())
-  }
+  /// The Euclidean norm of all gradients together.
+  ///
+  /// Squares are added up in float64: nothing overflows on the way, and the bits do not depend on the number of threads.
+  /// O(scalars).
+  public var norm: Float { Float(tensors.reduce(0) { $0 + $1.sumOfSquares }.squareRoot()) }
 }
 
 /// What gradients are multiplied with so that their norm is at most the maximum (Pascanu et al., 1211.5063), as

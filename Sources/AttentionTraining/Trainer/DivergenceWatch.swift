@@ -40,9 +40,7 @@ struct DivergenceWatch: Sendable {
 extension LayerGradients {
   /// The parameter whose gradient is the largest beside the parameter itself, by their norms.
   func nameOfLargest(beside model: some Layer) -> String {
-    func norm(_ tensor: Tensor) -> Double {
-      tensor.scalars.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-    }
+    func norm(_ tensor: Tensor) -> Double { tensor.sumOfSquares.squareRoot() }
     let parameters = model.namedTensors.filter { $0.role == .parameter }
     let shares = zip(parameters, tensors).map { norm($1) / max(norm($0.tensor), 1e-12) }
     guard let largest = shares.indices.max(by: { shares[$0] < shares[$1] }) else { return "" }

@@ -18,6 +18,7 @@
 
 #include "columns.h"
 #include "fewrows.h"
+#include "optimizers.h"
 #include "random.h"
 #include "recurrent.h"
 #include "tile.h"
@@ -38,6 +39,7 @@
     .normalise_columns = normalise_columns_, .column_gradient_sums = column_gradient_sums_,                            \
     .column_gradient = column_gradient_,                                                                               \
     .softmax = softmax_, .sum_of_exp = sum_of_exp_, .subtract_both = subtract_both_,                                   \
+    .sum_of_differences = sum_of_differences_, .scale_and_shift = scale_and_shift_,                                    \
     .softmax_gradient = softmax_gradient_,                                                                             \
     .log_softmax_gradient = log_softmax_gradient_, .random_words = random_words_, .dropout = dropout_,                 \
     .transpose = transpose_, .softmax_tile = softmax_tile_, .scale_rows = scale_rows_, .merge = merge_,                \
@@ -47,5 +49,6 @@
     .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
     .activate = activate_, .activation_gradient = activation_gradient_,                                                \
     .panel_product = panel_product_, .few_rows_product = few_rows_product_,                                            \
-    .gates = gates_, .gate_gradients = gate_gradients_                                                                 \
+    .gates = gates_, .gate_gradients = gate_gradients_,                                                                \
+    .adam = adam_, .sgd = sgd_, .sum_of_squares = sum_of_squares_                                                      \
   }

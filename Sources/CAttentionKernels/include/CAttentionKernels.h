@@ -147,6 +147,30 @@ typedef struct attention_gate_gradients {
 } attention_gate_gradients;
 
 /// One compiled set of kernels.
+/// The numbers of one step of Adam or AdamW, equal for all scalars of a parameter.
+typedef struct attention_adam_step {
+  float gradient_factor; // of clipping
+  float gradient_decay;  // L2 decay, part of the gradient
+  float keep;            // 1 - rate * decay, decoupled from the gradient
+  float mean_share;      // 1 - beta1
+  float square_keep;     // beta2
+  float square_share;    // 1 - beta2
+  float correction;      // sqrt(1 - beta2^steps)
+  float epsilon;
+  float rate; // rate / (1 - beta1^steps)
+} attention_adam_step;
+
+/// The numbers of one step of gradient descent, equal for all scalars of a parameter.
+typedef struct attention_sgd_step {
+  float gradient_factor; // of clipping
+  float gradient_decay;  // L2 decay, part of the gradient
+  float momentum;
+  float gradient_share; // 1 - dampening
+  float rate;
+  bool is_first;
+  bool is_nesterov;
+} attention_sgd_step;
+
 typedef struct attention_kernels {
   attention_instruction_set isa;
   /// "portable", "avx2" or "avx512".
@@ -231,6 +255,10 @@ typedef struct attention_kernels {
   void (*_Nonnull softmax)(const float *_Nonnull x, float *_Nonnull y, size_t rows, size_t n);
   /// The sum of e^(x[i] - shift). A finite shift; x may hold -inf and NaN.
   float (*_Nonnull sum_of_exp)(const float *_Nonnull x, float shift, size_t n);
+  /// The sum of x[i] - shift.
+  float (*_Nonnull sum_of_differences)(const float *_Nonnull x, float shift, size_t n);
+  /// y[i] = factor * x[i] + shift, fused where the set has FMA.
+  void (*_Nonnull scale_and_shift)(const float *_Nonnull x, float factor, float shift, float *_Nonnull y, size_t n);
   /// y[i] = (x[i] - first) - second.
   void (*_Nonnull subtract_both)(const float *_Nonnull x, float first, float second, float *_Nonnull y, size_t n);
   /// The way back through p = softmax(x): y[i] = p[i] * (upstream[i] - sum over j of p[j] * upstream[j]).
@@ -340,6 +368,20 @@ typedef struct attention_kernels {
   void (*_Nonnull gates)(const attention_gates *_Nonnull step);
   /// The way back through it, before its products.
   void (*_Nonnull gate_gradients)(const attention_gate_gradients *_Nonnull step);
+
+  /// One step of Adam or AdamW, PyTorch's: with p = from and g = gradient_factor * gradient + gradient_decay * p,
+  /// mean += mean_share * (g - mean), square = square_keep * square + square_share * g * g, and
+  /// to = keep * p - rate * mean / (sqrt(square) / correction + epsilon). `to` may be `from`.
+  void (*_Nonnull adam)(const attention_adam_step *_Nonnull step, const float *_Nonnull gradient,
+                        const float *_Nonnull from, float *_Nonnull to, float *_Nonnull mean, float *_Nonnull square,
+                        size_t n);
+  /// One step of gradient descent, PyTorch's: with p and g as above, m = momentum * m + gradient_share * g, or g at the first
+  /// step, and to = p - rate * d, where d is m, or with Nesterov's momentum g + momentum * m, or g without any (m is
+  /// NULL). `to` may be `from`.
+  void (*_Nonnull sgd)(const attention_sgd_step *_Nonnull step, const float *_Nonnull gradient,
+                       const float *_Nonnull from, float *_Nonnull to, float *_Nullable momentum, size_t n);
+  /// The sum of squares, in float64: of floats that are finite it is finite, and of those that are not all 0 it is not 0.
+  double (*_Nonnull sum_of_squares)(const float *_Nonnull x, size_t n);
 
   /// Multiply-adds on registers alone, with as many independent chains as hide the latency.
   /// Returns the floating-point operations done (2 per lane and multiply-add); *sink defeats the optimiser.

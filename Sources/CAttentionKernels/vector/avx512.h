@@ -20,6 +20,7 @@ VECTOR_FN void v_store_first(float *p, vf x, size_t count) { _mm512_mask_storeu_
 VECTOR_FN vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 VECTOR_FN vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 VECTOR_FN vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+VECTOR_FN vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
 VECTOR_FN vf v_abs(vf x) { return _mm512_andnot_ps(v_set(-0.0f), x); }
 VECTOR_FN vf v_with_sign_of(vf magnitude, vf sign) {
   return _mm512_or_ps(v_abs(magnitude), _mm512_and_ps(v_set(-0.0f), sign));

@@ -57,6 +57,9 @@ VECTOR_FN vf v_fma(vf a, vf b, vf c) {
 VECTOR_FN vf v_min(vf a, vf b) { return a < b ? a : b; }
 VECTOR_FN vf v_max(vf a, vf b) { return a > b ? a : b; }
 
+/// Rounded once; never a call of libm's sqrtf.
+VECTOR_FN vf v_sqrt(vf x) { return __builtin_elementwise_sqrt(x); }
+
 VECTOR_FN vf v_abs(vf x) { return (vf)((vu)x & 0x7fffffffu); }
 VECTOR_FN vf v_with_sign_of(vf magnitude, vf sign) {
   return (vf)(((vu)magnitude & 0x7fffffffu) | ((vu)sign & 0x80000000u));

@@ -1,0 +1,41 @@
+import AttentionLayers
+import AttentionTensors
+
+/// Adam (Kingma and Ba, 1412.6980, algorithm 1), as PyTorch's `torch.optim.Adam`: a step goes by the running mean of the
+/// gradients, divided by the root of that of their squares. Decay is L2: part of the gradient, and so divided too; see
+/// ``AdamW`` for the other kind.
+///
+/// One pass over each parameter, its gradient and both running means, on all threads; bits do not depend on their number.
+/// Keeps two tensors for each parameter, "exp_avg" and "exp_avg_sq".
+public struct Adam: Optimizer {
+  /// The running means.
+  public var state = OptimizerState()
+  private let moments: AdaptiveMoments
+
+  /// Creates an optimizer before its first step.
+  ///
+  /// - Parameters:
+  ///   - beta1: how much of the running mean of the gradients stays.
+  ///   - beta2: how much of that of their squares stays.
+  ///   - epsilon: added to the root of the latter.
+  ///   - groups: decay and rates of the parameters; no decay unless given.
+  /// - Precondition: the betas lie in 0..<1, and epsilon is not negative.
+  public init(
+    beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, groups: ParameterGroups = .all(weightDecay: 0)
+  ) {
+    moments = AdaptiveMoments(beta1: beta1, beta2: beta2, epsilon: epsilon, groups: groups, "Adam")
+  }
+
+  /// "exp_avg" and "exp_avg_sq".
+  public var slotNames: [String] { AdaptiveMoments.slotNames }
+
+  /// Changes every parameter of a model.
+  ///
+  /// - Precondition: there is a gradient for each parameter, of its shape, and the state is of this model or empty.
+  public mutating func update(
+    _ model: inout some Layer, by gradients: LayerGradients, rate: Float, gradientFactor: Float
+  ) {
+    moments.update(
+      &model, by: gradients, rate: rate, gradientFactor: gradientFactor, decay: .gradient, state: &state, "Adam")
+  }
+}
