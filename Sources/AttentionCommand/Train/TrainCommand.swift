@@ -49,6 +49,13 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Go on with the run that the folder holds.")
   var resume = false
 
+  @Option(
+    help: """
+      What of the text belongs together: a hundred blocks of lines, paragraphs between blank lines, lines, or the whole. \
+      Every twentieth is held out.
+      """)
+  var documents = DocumentCut.blocks
+
   @OptionGroup var choice: TrainingChoice
 
   @Option(
@@ -178,6 +185,7 @@ extension TrainCommand {
     plan.schedule = choice.schedule ?? plan.schedule
     plan.dropout = choice.dropout ?? plan.dropout
     plan.weightDecay = choice.weightDecay ?? plan.weightDecay
+    plan.evaluationInterval = choice.evaluateEvery ?? max(1, min(250, plan.steps / 10))
     return plan
   }
 

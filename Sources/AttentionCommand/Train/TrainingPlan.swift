@@ -29,6 +29,8 @@ struct TrainingPlan {
   var dropout: Double
   var weightDecay: Double
   var labelSmoothing = 0.0
+  /// The steps between two looks at the held-out text.
+  var evaluationInterval = 250
 
   /// The defaults.
   init(_ kind: TrainingKind, _ size: TrainingSize) {

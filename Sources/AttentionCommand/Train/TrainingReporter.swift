@@ -8,8 +8,6 @@ final class TrainingReporter {
   private let format: TrainCommand.Format
   private let steps: Int
   private let line = ProgressLine()
-  private let started = ContinuousClock.now
-  private let firstStep: Int
   /// Of the steps since the last line.
   private var losses: [Float] = []
   private var tokens = 0
@@ -17,10 +15,9 @@ final class TrainingReporter {
   /// Of all steps, for the time that is left.
   private var paces: [Double] = []
 
-  init(format: TrainCommand.Format, steps: Int, firstStep: Int) {
+  init(format: TrainCommand.Format, steps: Int) {
     self.format = format
     self.steps = steps
-    self.firstStep = firstStep
   }
 
   func tell(_ event: TrainingEvent) {
