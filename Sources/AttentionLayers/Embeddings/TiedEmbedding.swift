@@ -56,6 +56,18 @@ public struct TiedEmbedding: Layer {
   /// - Precondition: the rows have the table's width.
   public func scores(_ rows: Tensor) -> Tensor { map(rows) }
 
+  /// The cross-entropy of labels under the scores of some rows, which are never held all at once. As
+  /// ``Linear/crossEntropy(_:labels:ignoring:smoothing:reduction:)``.
+  ///
+  /// - Precondition: the rows `[rows, width]` have the table's width; one label for each row, and each one an id or the
+  ///   ignored one; the smoothing lies in 0...1.
+  public func crossEntropy(
+    _ rows: Tensor, labels: [Int], ignoring ignored: Int? = -100, smoothing: Float = 0,
+    reduction: LossReduction = .mean
+  ) -> Tensor {
+    map.crossEntropy(rows, labels: labels, ignoring: ignored, smoothing: smoothing, reduction: reduction)
+  }
+
   /// Lists the parameters.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

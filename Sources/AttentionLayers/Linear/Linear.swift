@@ -84,6 +84,33 @@ public struct Linear: Layer {
       x, weight: part == 0..<outputs ? rows : rows.sliced(part), bias: bias, activation: activation)
   }
 
+  /// The cross-entropy of labels under the layer's results for some rows, which are never held all at once:
+  /// ``linearCrossEntropy(_:weight:bias:labels:ignoring:smoothing:reduction:)``. O(rows · inputs · outputs).
+  ///
+  /// - Parameters:
+  ///   - rows: `[rows, inputs]`.
+  ///   - labels: the output that each row should choose.
+  ///   - ignored: a label whose rows have no loss and no gradient; nil for none.
+  ///   - smoothing: the share of each label that all outputs have in common.
+  ///   - reduction: what becomes of the rows' losses.
+  /// - Returns: a scalar, or `[rows]` losses where they are not reduced.
+  /// - Precondition: the layer has no activation; the rows have its width; one label for each row, and each one an output or
+  ///   the ignored one; the smoothing lies in 0...1.
+  public func crossEntropy(
+    _ rows: Tensor, labels: [Int], ignoring ignored: Int? = -100, smoothing: Float = 0,
+    reduction: LossReduction = .mean
+  ) -> Tensor {
+    require(activation == nil, "Linear: the results of an activation are no logits")
+    guard storage.isTracked else {
+      return linearCrossEntropy(
+        rows, packed: storage.packed(0..<outputs), bias: bias, labels: labels, ignoring: ignored,
+        smoothing: smoothing, reduction: reduction)
+    }
+    return linearCrossEntropy(
+      rows, weight: storage.rows, bias: bias, labels: labels, ignoring: ignored, smoothing: smoothing,
+      reduction: reduction)
+  }
+
   /// Some rows of the weight, `[ids, inputs]`. O(ids · inputs).
   ///
   /// - Precondition: each id is below ``outputs``.

@@ -165,6 +165,14 @@ public struct GPT2: Layer {
   /// - Precondition: the rows are the model's.
   public func scores(_ hidden: Tensor) -> Tensor { head.map { $0(hidden) } ?? tokens.scores(hidden) }
 
+  /// The summed cross-entropy of labels under the scores of some rows, which are never held all at once.
+  ///
+  /// - Precondition: the rows are the model's; one label for each row, and each one a token or -100.
+  public func crossEntropy(ofHidden hidden: Tensor, labels: [Int], smoothing: Float = 0) -> Tensor {
+    head?.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+      ?? tokens.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+  }
+
   private func embedded(_ ids: [Int], layout: SequenceLayout, after lengths: [Int]?) -> Tensor {
     require(ids.count == layout.tokenCount, "GPT2: \(ids.count) ids for \(layout.tokenCount) tokens")
     let longest = zip(layout.lengths, lengths ?? layout.lengths.map { _ in 0 }).map { $0 + $1 }.max() ?? 0
