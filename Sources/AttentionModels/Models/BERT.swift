@@ -3,7 +3,7 @@ import AttentionLayers
 import AttentionTensors
 
 /// BERT (Devlin et al., 1810.04805, §3): token, segment and position embeddings, their norm, and encoder blocks that
-/// normalise after each residual sum; a pooler and a masked-token head where the checkpoint has them.
+/// normalise after each residual sum; a pooler, a masked-token head and a next-sentence head where the checkpoint has them.
 ///
 ///     let model = try BERT(ModelFolder(path: "all-MiniLM-L6-v2"))
 ///     let layout = SequenceLayout(lengths: [4, 3])
@@ -28,6 +28,9 @@ public struct BERT: StoredModel {
   public var pooler: Linear?
   /// From rows to scores of tokens; nil if the checkpoint has none.
   public var maskedTokenHead: MaskedTokenHead?
+  /// From pooled rows to two scores: that the second part of a pair follows the first, and that it does not; nil if the
+  /// checkpoint has none. What has it has a pooler.
+  public var nextSentenceHead: Linear?
 
   /// Scores of tokens for each row: a linear map with an activation, a norm, and the token embeddings once more (or, if the
   /// configuration does not tie them, a table of its own), with a bias (Devlin et al., A.2, and its code).
@@ -61,27 +64,34 @@ public struct BERT: StoredModel {
       .removing(prefix: "bert.", ifBefore: "embeddings.word_embeddings.weight")
     try checkpoint.requireNoBlock(from: configuration.blockCount, under: "encoder.layer.", "num_hidden_layers")
     let hasHead = checkpoint.contains("cls.predictions.transform.dense.weight")
-    let hasPooler = checkpoint.contains("pooler.dense.weight")
+    let judgesPairs = checkpoint.contains("cls.seq_relationship.weight")
+    // The head alone has nothing to judge by: what it lacks is named.
+    let hasPooler = judgesPairs || checkpoint.contains("pooler.dense.weight")
     // A head whose table is its own adds the bias beside that.
     let (shared, own) = ("cls.predictions.bias", "cls.predictions.decoder.bias")
     let usesOwn = checkpoint.contains(own) && (!configuration.tiesTokenHead || !checkpoint.contains(shared))
     try self.init(
-      configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasHead, headBias: usesOwn ? own : shared,
-      from: &checkpoint)
+      configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasHead, hasNextSentenceHead: judgesPairs,
+      headBias: usesOwn ? own : shared, from: &checkpoint)
   }
 
   /// Creates a model with random weights.
+  ///
+  /// - Precondition: with a next-sentence head there is a pooler.
   public init(
     _ configuration: BERTConfiguration, hasPooler: Bool = true, hasMaskedTokenHead: Bool = false,
-    using generator: inout some RandomNumberGenerator
+    hasNextSentenceHead: Bool = false, using generator: inout some RandomNumberGenerator
   ) {
+    require(hasPooler || !hasNextSentenceHead, "BERT: a next-sentence head without a pooler")
     var source = RandomParameters(generator: generator, deviation: configuration.initialDeviation)
-    self.init(configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasMaskedTokenHead, from: &source)
+    self.init(
+      configuration, hasPooler: hasPooler, hasMaskedTokenHead: hasMaskedTokenHead,
+      hasNextSentenceHead: hasNextSentenceHead, from: &source)
     generator = source.generator
   }
 
   private init<Source: ParameterSource>(
-    _ configuration: BERTConfiguration, hasPooler: Bool, hasMaskedTokenHead: Bool,
+    _ configuration: BERTConfiguration, hasPooler: Bool, hasMaskedTokenHead: Bool, hasNextSentenceHead: Bool,
     headBias: String = "cls.predictions.bias", from source: inout Source
   ) throws(Source.Failure) {
     let (width, epsilon) = (configuration.width, configuration.epsilon)
@@ -109,6 +119,7 @@ public struct BERT: StoredModel {
           ? nil : try source.embedding("cls.predictions.decoder", count: count, width: width).weight,
         bias: try source.vector(headBias, width: count))
     }
+    if hasNextSentenceHead { nextSentenceHead = try source.linear("cls.seq_relationship", inputs: width, outputs: 2) }
   }
 
   private static func block<Source: ParameterSource>(
@@ -138,7 +149,7 @@ public struct BERT: StoredModel {
   /// - Throws: ``ModelFileError`` when the system refuses.
   public func save(to folder: ModelFolder) throws(ModelFileError) {
     var parameters = CheckpointTensors()
-    let prefix = maskedTokenHead == nil ? "" : "bert."
+    let prefix = maskedTokenHead == nil && nextSentenceHead == nil ? "" : "bert."
     parameters.embedding("\(prefix)embeddings.word_embeddings", tokens)
     parameters.embedding("\(prefix)embeddings.position_embeddings", positions)
     parameters.embedding("\(prefix)embeddings.token_type_embeddings", segments)
@@ -164,8 +175,19 @@ public struct BERT: StoredModel {
       }
       parameters.vector("cls.predictions.bias", head.bias)
     }
-    let architecture = maskedTokenHead == nil ? "BertModel" : pooler == nil ? "BertForMaskedLM" : "BertForPreTraining"
+    if let nextSentenceHead { parameters.linear("cls.seq_relationship", nextSentenceHead) }
     try folder.write(configuration: configuration.json(architecture: architecture), parameters)
+  }
+
+  /// The class of transformers whose parameters these are. (Of a pooler beside a masked-token head there is none but with a
+  /// next-sentence head; `BertForMaskedLM` leaves it aside, and nothing begins at random.)
+  private var architecture: String {
+    switch (maskedTokenHead != nil, nextSentenceHead != nil) {
+    case (true, true): "BertForPreTraining"
+    case (true, false): "BertForMaskedLM"
+    case (false, true): "BertForNextSentencePrediction"
+    case (false, false): "BertModel"
+    }
   }
 
   // MARK: Forward
@@ -246,6 +268,15 @@ public struct BERT: StoredModel {
     return linear(head.norm(head.transform(hidden)), weight: head.decoder ?? tokens.weight, bias: head.bias)
   }
 
+  /// Two scores for each pooled row, `[sequences, 2]`: first that the second part of the sequence follows the first one, then
+  /// that it does not (transformers' order).
+  ///
+  /// - Precondition: there is a next-sentence head.
+  public func nextSentenceScores(_ pooled: Tensor) -> Tensor {
+    guard let nextSentenceHead else { preconditionFailure("BERT: the model has no next-sentence head") }
+    return nextSentenceHead(pooled)
+  }
+
   /// Bytes that a forward pass without gradients takes for each token at the most: its rows between the layers, and what
   /// attention needs beside them.
   var bytesPerToken: Int {
@@ -284,5 +315,6 @@ public struct BERT: StoredModel {
     try encoder.visitParameters(under: "encoder", visit)
     if pooler != nil { try pooler!.visitParameters(under: "pooler.dense", visit) }
     if maskedTokenHead != nil { try maskedTokenHead!.visitParameters(under: "cls.predictions", visit) }
+    if nextSentenceHead != nil { try nextSentenceHead!.visitParameters(under: "cls.seq_relationship", visit) }
   }
 }
