@@ -28,7 +28,7 @@ struct AttentionTool: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      EmbedCommand.self, SimilarCommand.self, TokenizeCommand.self, GenerateCommand.self,
+      EmbedCommand.self, SimilarCommand.self, TokenizeCommand.self, GenerateCommand.self, TrainCommand.self,
       BenchCommand.self, InfoCommand.self,
     ]
   )

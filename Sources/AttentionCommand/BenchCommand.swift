@@ -39,7 +39,8 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchAttentionCommand.self, BenchBackwardCommand.self, BenchRaggedCommand.self, BenchDecodeCommand.self,
-      BenchLinearCommand.self, BenchLayersCommand.self, BenchEmbedCommand.self, BenchGenerateCommand.self,
+      BenchLinearCommand.self, BenchLayersCommand.self, BenchTrainCommand.self, BenchEmbedCommand.self,
+      BenchGenerateCommand.self,
       BenchTokenizeCommand.self, BenchGEMMCommand.self, BenchTuneCommand.self,
     ],
     defaultSubcommand: BenchAttentionCommand.self

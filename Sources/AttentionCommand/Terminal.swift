@@ -2,6 +2,7 @@ import ArgumentParser
 import Attention
 import AttentionBenchmarks
 import AttentionModels
+import AttentionTraining
 import Foundation
 
 /// Standard output and standard error.
@@ -35,6 +36,14 @@ enum Terminal {
       return error.exitCode
     }
     if let error = error as? ModelFileError {
+      writeError("attention: \(oneLine(error.description))\n")
+      return error.exitCode
+    }
+    if let error = error as? TextDataError {
+      writeError("attention: \(oneLine(error.description))\n")
+      return error.exitCode
+    }
+    if let error = error as? TrainingError {
       writeError("attention: \(oneLine(error.description))\n")
       return error.exitCode
     }

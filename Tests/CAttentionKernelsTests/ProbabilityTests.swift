@@ -97,4 +97,31 @@ import Testing
       }
     }
   }
+
+  /// Differences are taken before they are summed: numbers far from 0 keep their digits.
+  @Test(arguments: KernelSet.available, GuardedBuffer<Float>.Edge.allCases)
+  func sumsOfDifferencesAndShiftsAgreeWithFloat64(set: KernelSet, edge: GuardedBuffer<Float>.Edge) {
+    for count in [0] + Self.counts {
+      for base: Float in [0, 4096] {
+        let values = Noise.floats(count, in: -9...9, seed: count).map { $0 + base }
+        let x = GuardedBuffer(values, edge: edge)
+        let shift = base + 9
+        let expected = values.reduce(0) { $0 + Double($1) - Double(shift) }
+        let size = values.reduce(1) { $0 + abs(Double($1) - Double(shift)) }
+        #expect(abs(Double(set.kernels.sum_of_differences(x.base, shift, count)) - expected) < 1e-6 * size, "\(count)")
+        let y = GuardedBuffer(repeating: Float.nan, count: count, edge: edge)
+        set.kernels.scale_and_shift(x.base, 0.75, -2.5, y.base, count)
+        for (value, from) in zip(y.values, values) {
+          let expected = 0.75 * Double(from) - 2.5
+          #expect(abs(Double(value) - expected) <= 0x1p-22 * (1 + abs(expected)) + (base == 0 ? 0 : 0x1p-11), "\(count)")
+        }
+        let kept = y.values
+        set.kernels.scale_and_shift(x.base, 0.75, -2.5, x.base, count)
+        #expect(sameBits(x.values, kept), "in place")
+        for buffer in [x, y] { #expect(buffer.surroundingsAreIntact) }
+      }
+    }
+    #expect(set.kernels.sum_of_differences([1, -.infinity, 2], 2, 3) == -.infinity)
+    #expect(set.kernels.sum_of_differences([1, .nan, 2], 2, 3).isNaN)
+  }
 }

@@ -20,23 +20,7 @@ public struct GenerationCase: Sendable, Hashable {
   public static func configuration(
     parsing text: String, depth: Int, limits: CaseLimits = .init()
   ) throws(BenchmarkCaseError) -> GPT2Configuration {
-    var scanner = CaseScanner(text)
-    var sizes: [String: Int] = [:]
-    let letters = ["l", "h", "d", "v", "i"]
-    while !scanner.isAtEnd {
-      guard let letter = letters.first(where: { scanner.skip($0) }) else {
-        throw scanner.expected("one of l, h, d, v, i and a number, as in \(defaultShape)")
-      }
-      guard sizes[letter] == nil else { throw .repeated(text: text, field: letter) }
-      let value = try scanner.number(of: letter)
-      guard (1...1 << 24).contains(value) else {
-        throw .sizeOutOfRange(case: text, field: letter, largest: 1 << 24)
-      }
-      sizes[letter] = value
-    }
-    for letter in letters.dropLast() where sizes[letter] == nil {
-      throw .lengths(text: text, expected: "l, h, d and v with a number each, as in \(defaultShape)")
-    }
+    let sizes = try CaseScanner.sizes(text, letters: ["l", "h", "d", "v"], optional: ["i"])
     let (blocks, heads, width, tokens) = (sizes["l"]!, sizes["h"]!, sizes["d"]!, sizes["v"]!)
     guard width.isMultiple(of: heads), blocks <= 10_000 else {
       throw .lengths(text: text, expected: "heads that divide the width, and 10,000 blocks at the most")

@@ -60,4 +60,23 @@ enum ProcessMemory {
       return usage.ru_maxrss
     #endif
   }
+  /// Lets ``peakBytesSinceForgotten`` begin anew, where the system allows.
+  static func forgetPeak() {
+    guard let file = fopen("/proc/self/clear_refs", "w") else { return }
+    fputs("5", file)
+    fclose(file)
+  }
+
+  /// The most that was in memory since the peak was forgotten, or ever where it cannot be.
+  static var peakBytesSinceForgotten: Int {
+    guard let file = fopen("/proc/self/status", "r") else { return peakBytes }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let fields = text.split(whereSeparator: \.isWhitespace)
+      if fields.first == "VmHWM:", fields.count > 1, let kibibytes = Int(fields[1]) { return kibibytes * 1024 }
+    }
+    return peakBytes
+  }
 }

@@ -48,11 +48,12 @@ struct EncodingPieces: Sendable {
     var start = range.lowerBound
     while range.upperBound - start > pieceSize {
       let middle = start + pieceSize / 2
-      let space = (middle..<start + pieceSize - 1).last {
+      let space: Int? = (middle..<start + pieceSize - 1).last(where: {
         text[$0] == 0x20 && isLetter(text[$0 - 1]) && isLetter(text[$0 + 1])
-      }
+      })
       // UTF-8 that is well-formed has a first byte among any four.
-      let end = space ?? (middle..<start + pieceSize).last { text[$0] & 0xC0 != 0x80 }!
+      let character: Int? = (middle..<start + pieceSize).last { text[$0] & 0xC0 != 0x80 }
+      let end: Int = space ?? character!
       pieces.append(start..<end)
       start = end
     }

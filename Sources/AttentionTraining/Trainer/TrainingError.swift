@@ -20,6 +20,17 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   /// largest beside it.
   case diverged(step: Int, loss: Float, least: Float, parameter: String)
 
+  /// The exit code that `sysexits.h` has for it: 73 for a folder that cannot be written to, 65 for contents, 1 for a run
+  /// that came to nothing.
+  package var exitCode: Int32 {
+    switch self {
+    case .file(let error): if case .cannotOpen = error.reason { 66 } else if error.isOfWriting { 73 } else { 65 }
+    case .model, .folderInUse, .folderHoldsRun: 73
+    case .checkpoint: 65
+    case .notFinite, .diverged: 1
+    }
+  }
+
   /// What is wrong, in one line.
   public var description: String {
     switch self {
@@ -27,7 +38,8 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     case .model(let error): "\(error)"
     case .checkpoint(let file, let problem): "\(quotedForMessage(file)): \(problem)"
     case .folderInUse(let folder): "\(quotedForMessage(folder)): another run is writing to this folder"
-    case .folderHoldsRun(let folder): "\(quotedForMessage(folder)): the folder holds a run of training already"
+    case .folderHoldsRun(let folder):
+      "\(quotedForMessage(folder)): the folder holds a run of training already; --resume goes on with it"
     case .notFinite(let step, let loss, let parameters):
       "step \(step): "
         + (parameters.isEmpty
@@ -45,4 +57,8 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     let shown = names.prefix(3).joined(separator: ", ")
     return names.count > 3 ? "\(shown) and \(names.count - 3) more" : shown
   }
+}
+
+extension TensorFileError {
+  fileprivate var isOfWriting: Bool { if case .cannotWrite = reason { true } else { false } }
 }
