@@ -14,28 +14,39 @@ import Testing
           vocabularySize: 256, width: 32, blockCount: 2, heads: 4, maximumLength: 64, initialDeviation: 0.3),
         using: &generator)
       try model.save(to: ModelFolder(path: folder.path))
-      // GPT-2's visible characters for bytes: printable ones are themselves, the others follow U+0100.
-      var others = 0
-      let vocabulary = (0..<256).map { byte in
-        let isVisible = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
-        defer { if !isVisible { others += 1 } }
-        return (String(Character(Unicode.Scalar(UInt32(isVisible ? byte : 256 + others))!)), byte)
-      }
-      let tokenizer: [String: Any] = [
-        "pre_tokenizer": ["type": "ByteLevel", "add_prefix_space": false], "decoder": ["type": "ByteLevel"],
-        "model": [
-          "type": "BPE", "vocab": Dictionary(uniqueKeysWithValues: vocabulary), "merges": [String](),
-        ] as [String: Any],
-      ]
-      try JSONSerialization.data(withJSONObject: tokenizer).write(to: folder.appendingPathComponent("tokenizer.json"))
+      try Self.writeTokenizer(folder)
       try body(folder.path, model)
     }
+  }
+
+  /// A tokenizer whose tokens are the bytes.
+  private static func writeTokenizer(_ folder: URL) throws {
+    // GPT-2's visible characters for bytes: printable ones are themselves, the others follow U+0100.
+    var others = 0
+    let vocabulary = (0..<256).map { byte in
+      let isVisible = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
+      defer { if !isVisible { others += 1 } }
+      return (String(Character(Unicode.Scalar(UInt32(isVisible ? byte : 256 + others))!)), byte)
+    }
+    let tokenizer: [String: Any] = [
+      "pre_tokenizer": ["type": "ByteLevel", "add_prefix_space": false], "decoder": ["type": "ByteLevel"],
+      "model": [
+        "type": "BPE", "vocab": Dictionary(uniqueKeysWithValues: vocabulary), "merges": [String](),
+      ] as [String: Any],
+    ]
+    try JSONSerialization.data(withJSONObject: tokenizer).write(to: folder.appendingPathComponent("tokenizer.json"))
   }
 
   /// What the library generates, greedily.
   private func text(_ folder: String, _ prompt: String, _ options: GenerationOptions) throws -> String {
     let folder = ModelFolder(path: folder)
-    let (model, tokenizer) = (try GPT2(folder), try SubwordTokenizer(contentsOf: folder.path + "/tokenizer.json"))
+    return try text(try folder.languageModel(), folder, prompt, options)
+  }
+
+  private func text(
+    _ model: some LanguageModel, _ folder: ModelFolder, _ prompt: String, _ options: GenerationOptions
+  ) throws -> String {
+    let tokenizer = try SubwordTokenizer(contentsOf: folder.path + "/tokenizer.json")
     var generation = try TokenGeneration(model: model, prompts: [tokenizer.encode(prompt).ids], options: options)
     var ids: [Int] = []
     while !generation.isDone {
@@ -64,6 +75,39 @@ import Testing
       let options = GenerationOptions(
         maximumNewTokens: 20, temperature: 0.7, topK: 20, topP: 0.9, repetitionPenalty: 1.2, seed: 5)
       #expect(other.output == (try text(folder, "-a", options)) + "\n", "\(other.errors)")
+    }
+  }
+
+  @Test("A recurrent model generates, too: its kind is read from config.json")
+  func recurrentModel() throws {
+    try withTemporaryFolder { folder in
+      var generator = SeededGenerator(seed: 6)
+      let configuration = RecurrentLanguageModelConfiguration(vocabularySize: 256, cell: .gru, width: 32, beginID: 65)
+      try RecurrentLanguageModel(configuration, using: &generator).save(to: ModelFolder(path: folder.path))
+      try Self.writeTokenizer(folder)
+      let model = ["generate", "--model", folder.path, "--max-tokens", "20"]
+      let one = try AttentionProcess(model + ["--prompt", "The old mill"])
+      #expect(one.exitCode == 0 && one.errors.isEmpty, "\(one.errors)")
+      #expect(one.output == (try text(folder.path, "The old mill", .init(maximumNewTokens: 20))) + "\n")
+      let prompts = ["One", String(repeating: "a", count: 3000), ""]
+      let several = try AttentionProcess(model + prompts.flatMap { ["--prompt", $0] })
+      #expect(several.exitCode == 0, "\(several.errors)")
+      let found = try rows(several).map { $0["text"] }
+      // The model has a token to begin with: an empty prompt is one of that token.
+      let expected = try [prompts[0], prompts[1], "A"].map { try text(folder.path, $0, .init(maximumNewTokens: 20)) }
+      #expect(found == expected)
+    }
+  }
+
+  @Test("A model of another kind is an error that names it")
+  func otherKinds() throws {
+    try withModel { folder, _ in
+      for (type, message) in [("bert", "bert (a language model is gpt2 or recurrent-lm)"), ("", "model_type")] {
+        let text = type.isEmpty ? "{}" : #"{"model_type": "\#(type)"}"#
+        try Data(text.utf8).write(to: URL(filePath: folder + "/config.json"))
+        let run = try AttentionProcess(["generate", "--model", folder, "--prompt", "a"])
+        #expect(run.exitCode == 65 && run.errorLines.count == 1 && run.errors.contains(message), "\(run.errors)")
+      }
     }
   }
 

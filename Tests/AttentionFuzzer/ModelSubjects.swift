@@ -85,24 +85,44 @@ final class FuzzedFolder {
   }
 }
 
-/// config.json beside the weights of a small BERT.
+/// config.json beside the weights of a small model of each kind, which lie in one file.
 struct ConfigurationSubject: Subject {
   static let name = "config"
   static let share = 15
-  let seeds: [[UInt8]]
+  private(set) var seeds: [[UInt8]] = []
   private let documents: [JSONValue]
   private let place: FuzzedFolder
 
   init() throws {
     place = try FuzzedFolder(Self.name, file: "config.json")
-    let whole = try FuzzedFolder("whole", file: "nothing")
     var generator = SeededGenerator(seed: 1)
-    let configuration = BERTConfiguration(
-      vocabularySize: 12, width: 8, blockCount: 1, heads: 2, feedForwardWidth: 8, maximumLength: 6)
-    try BERT(configuration, hasMaskedTokenHead: true, using: &generator).save(to: whole.folder)
-    seeds = [try contents(ofFile: whole.path("config.json"))]
-    let weights = try contents(ofFile: whole.path("model.safetensors"))
-    try AttentionTensors.write(weights, toFile: place.path("model.safetensors"))
+    let words = WordVocabulary(["a", "b"])
+    let models: [any StoredModel] = [
+      BERT(
+        BERTConfiguration(
+          vocabularySize: 12, width: 8, blockCount: 1, heads: 2, feedForwardWidth: 8, maximumLength: 6),
+        hasMaskedTokenHead: true, using: &generator),
+      RecurrentLanguageModel(
+        RecurrentLanguageModelConfiguration(
+          vocabularySize: 12, cell: .rnn(.relu), width: 8, layerCount: 1, beginID: 0, endIDs: [1, 2]), using: &generator
+      ),
+      // Its head is the language model's, too.
+      RecurrentEncoderDecoder(
+        RecurrentEncoderDecoderConfiguration(
+          sourceVocabularySize: 12, embeddingWidth: 4, width: 8, beginID: 0, endID: 1), using: &generator),
+      SkipGram(vocabulary: words, width: 3, using: &generator),
+    ]
+    var tensors: [String: TensorFileContents] = [:]
+    for (index, model) in models.enumerated() {
+      let whole = try FuzzedFolder("whole-\(index)", file: "nothing")
+      try model.save(to: whole.folder)
+      seeds.append(try contents(ofFile: whole.path("config.json")))
+      let file = try SafetensorsFile(path: whole.path("model.safetensors"))
+      for entry in file.entries { tensors[entry.name] = .float32(try file.tensor(named: entry.name)) }
+    }
+    try SafetensorsFile.write(
+      tensors.map { (name: $0.key, contents: $0.value) }, to: place.path("model.safetensors"))
+    try AttentionTensors.write(Array("a\nb\n".utf8), toFile: place.path("vocab.txt"))
     documents = parsed(seeds)
   }
 
@@ -110,8 +130,20 @@ struct ConfigurationSubject: Subject {
 
   func read(_ bytes: [UInt8]) -> Bool {
     place.place(bytes)
-    guard let model = try? BERT(place.folder) else { return false }
-    _ = model([0, 1], layout: SequenceLayout(lengths: [2]))
+    let (ids, layout) = ([0, 0], SequenceLayout(lengths: [2]))
+    if let model = try? place.folder.languageModel() {
+      _ = model.scores(model.hidden(ids, layout: layout, dropout: nil))
+    } else if let model = try? place.folder.sequenceToSequenceModel() {
+      _ = model.scores(
+        model.hidden(source: ids, sourceLayout: layout, target: ids, targetLayout: layout, dropout: nil))
+    } else if let vectors = try? WordVectors(place.folder) {
+      _ = vectors.embed("a b c")
+      _ = vectors.nearest(to: "a")
+    } else if let model = try? BERT(place.folder) {
+      _ = model(ids, layout: layout)
+    } else {
+      return false
+    }
     return true
   }
 }
