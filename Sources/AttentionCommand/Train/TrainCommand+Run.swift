@@ -58,9 +58,9 @@ extension TrainCommand {
       """ + (trainer.step > 0 ? "; goes on after step \(trainer.step)" : ""))
     let started = ContinuousClock.now
     let end = try trainer.run(in: run) {
-      StopSignal.isAsked
-    } _: {
       reporter.tell($0)
+    } shouldStop: {
+      StopSignal.isAsked
     }
     reporter.clear()
     let seconds = started.duration(to: .now) / .seconds(1)
