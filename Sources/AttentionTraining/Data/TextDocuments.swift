@@ -116,7 +116,8 @@ public struct TextDocuments: Sendable {
   /// - Precondition: there are such documents.
   func selecting(_ numbers: [Int]) -> TextDocuments {
     TextDocuments(
-      name: name, text: text, ranges: numbers.map { ranges[$0] }, origins: origins.map { all in numbers.map { all[$0] } })
+      name: name, text: text, ranges: numbers.map { ranges[$0] },
+      origins: origins.map { all in numbers.map { all[$0] } })
   }
 
   /// The same text with one document less or more.
