@@ -164,6 +164,19 @@ public struct EncoderDecoder: StoredModel {
   /// - Precondition: the rows are the decoder's.
   public func scores(_ hidden: Tensor) -> Tensor { head.map { $0(hidden) } ?? targetTokens.scores(hidden) }
 
+  /// The summed cross-entropy of labels under the scores of the decoder's rows, in nats, without those scores ever being
+  /// there as a whole. O(rows · vocabulary · width).
+  ///
+  /// - Parameters:
+  ///   - hidden: the decoder's rows.
+  ///   - labels: one for each row; -100 is ignored.
+  ///   - smoothing: the share of each label that all tokens have in common (Vaswani et al., 1706.03762, §5.4).
+  /// - Precondition: one label for each row, and each one a token of the target or -100; the smoothing lies in 0...1.
+  public func crossEntropy(ofHidden hidden: Tensor, labels: [Int], smoothing: Float = 0) -> Tensor {
+    head?.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+      ?? targetTokens.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+  }
+
   /// The mean cross-entropy of the targets' tokens and their end tokens: the decoder reads the begin token and the target.
   ///
   /// - Parameters:
@@ -180,7 +193,7 @@ public struct EncoderDecoder: StoredModel {
       source: source.flatMap { $0 }, sourceLayout: SequenceLayout(lengths: source.map(\.count)),
       target: target.flatMap { [begin] + $0 }, targetLayout: SequenceLayout(lengths: target.map { $0.count + 1 }),
       dropout: key)
-    return crossEntropy(scores(rows), labels: target.flatMap { $0 + [end] })
+    return AttentionTensors.crossEntropy(scores(rows), labels: target.flatMap { $0 + [end] })
   }
 
   /// The rows of the target's next tokens, `[tokens, width]`; the state has read them then. No gradients.
