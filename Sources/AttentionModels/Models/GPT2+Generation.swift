@@ -1,4 +1,5 @@
 import AttentionCore
+import AttentionLayers
 import AttentionTensors
 
 /// What ``GPT2`` keeps of the tokens that it has read: keys and values of each block.
