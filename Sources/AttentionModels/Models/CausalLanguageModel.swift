@@ -1,5 +1,6 @@
 import AttentionCore
 import AttentionLayers
+import AttentionLayers
 import AttentionTensors
 
 /// A model that can be written to a folder, from which its kind is read again.

@@ -49,7 +49,8 @@ struct CrossEntropyRow: Sendable {
 
   /// The gradient of a row's loss times a factor.
   func writeGradient(
-    _ logits: UnsafePointer<Float>, _ part: LogSumExp, label: Int, factor: Float, into result: UnsafeMutablePointer<Float>
+    _ logits: UnsafePointer<Float>, _ part: LogSumExp, label: Int, factor: Float,
+    into result: UnsafeMutablePointer<Float>
   ) {
     guard part.maximum.isFinite else { return result.update(repeating: .nan, count: classes) }
     let kernels = KernelSet.kernels
