@@ -15,7 +15,9 @@ extension TrainCommand {
     StopSignal.listen()
     switch kind {
     case .gpt, .lstm, .gru, .rnn: try trainLanguageModel()
-    case .bert, .seq2seq, .skipgram: throw ValidationError("--kind \(kind.rawValue) cannot be trained yet")
+    case .bert: try trainBERT()
+    case .seq2seq: try trainPairs()
+    case .skipgram: throw ValidationError("--kind \(kind.rawValue) cannot be trained yet")
     }
   }
 
@@ -101,7 +103,7 @@ extension TrainCommand {
       try self.train(
         model, NextTokens(smoothing: Float(plan.labelSmoothing)), batches, held, plan: plan, settings: settings
       ) { folder in
-        do throws(ModelFileError) { try tokenizer.save(to: folder.path(of: "tokenizer.json")) } catch { throw error }
+        try tokenizer.save(to: folder.path(of: "tokenizer.json"))
       }
     }
     var generator = SeededGenerator(seed: UInt64(seed))

@@ -56,6 +56,12 @@ struct TrainCommand: ParsableCommand {
       """)
   var documents = DocumentCut.blocks
 
+  @Option(help: "What is hidden from a bert: tokens by themselves (BERT's way), or spans of whole words (SpanBERT's).")
+  var masking = Masking.tokens
+
+  @Flag(inversion: .prefixedNo, help: "Whether a bert also learns which lines follow one another.")
+  var nextSentence = true
+
   @OptionGroup var choice: TrainingChoice
 
   @Option(
