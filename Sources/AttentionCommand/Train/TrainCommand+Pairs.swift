@@ -1,4 +1,5 @@
 import ArgumentParser
+import AttentionBenchmarks
 import Foundation
 import AttentionModels
 import AttentionTensors
@@ -39,5 +40,24 @@ extension TrainCommand {
     ) {
       try tokenizer.save(to: $0.path(of: "tokenizer.json"))
     }
+
+    let found = try share(exact: EncoderDecoder(ModelFolder(path: output)), held)
+    note(
+      "exact, taking the best token always: \(Decimals.fixed(100 * found.share, 2)) % of \(found.count) held-out pairs")
+  }
+
+  /// How many of the held-out targets, of the first thousand, a model generates without a fault.
+  private func share(exact model: EncoderDecoder, _ held: PairData) throws -> (share: Double, count: Int) {
+    let count = min(1_000, held.sources.count)
+    var exact = 0
+    for start in stride(from: 0, to: count, by: 100) {
+      let part = start..<min(count, start + 100)
+      let targets = part.map(held.targets.ids(of:))
+      let options = GenerationOptions(maximumNewTokens: (targets.map(\.count).max() ?? 0) + 1)
+      let sources = part.map(held.sources.ids(of:))
+      let found = try waiting { try await model.generate(after: sources, options: options) }
+      exact += zip(found, targets).count { $0 == $1 }
+    }
+    return (Double(exact) / Double(count), count)
   }
 }
