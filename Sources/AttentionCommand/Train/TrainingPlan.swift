@@ -52,7 +52,6 @@ struct TrainingPlan {
     schedule = .cosine
     dropout = 0.1
     weightDecay = 0.1
-    if kind == .seq2seq { labelSmoothing = 0.1 }
   }
 
   /// What must be the same when a run is taken up again, by the names of the options.
