@@ -249,7 +249,7 @@ private func number(_ text: String) throws -> Double {
 }
 
 /// Runs an asynchronous body from a thread that is no task's, and waits for it.
-private func waiting<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
+func waiting<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
   let done = DispatchSemaphore(value: 0)
   let result = Guarded<Swift.Result<Result, any Error>?>(nil)
   Task.detached {

@@ -113,7 +113,8 @@ import Testing
         set.kernels.scale_and_shift(x.base, 0.75, -2.5, y.base, count)
         for (value, from) in zip(y.values, values) {
           let expected = 0.75 * Double(from) - 2.5
-          #expect(abs(Double(value) - expected) <= 0x1p-22 * (1 + abs(expected)) + (base == 0 ? 0 : 0x1p-11), "\(count)")
+          #expect(
+            abs(Double(value) - expected) <= 0x1p-22 * (1 + abs(expected)) + (base == 0 ? 0 : 0x1p-11), "\(count)")
         }
         let kept = y.values
         set.kernels.scale_and_shift(x.base, 0.75, -2.5, x.base, count)

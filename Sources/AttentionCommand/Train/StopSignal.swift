@@ -14,6 +14,11 @@ enum StopSignal {
         signal(number, SIG_DFL)
       }
     }
+    // A program that starts this one from a thread that takes no signals hands that on.
+    var numbers = sigset_t()
+    sigemptyset(&numbers)
+    for number in [SIGINT, SIGTERM] { sigaddset(&numbers, number) }
+    pthread_sigmask(SIG_UNBLOCK, &numbers, nil)
   }
 
   static var isAsked: Bool { isRaised.load(ordering: .relaxed) }

@@ -15,7 +15,9 @@ extension TrainCommand {
     StopSignal.listen()
     switch kind {
     case .gpt, .lstm, .gru, .rnn: try trainLanguageModel()
-    case .bert, .seq2seq, .skipgram: throw ValidationError("--kind \(kind.rawValue) cannot be trained yet")
+    case .bert: try trainBERT()
+    case .seq2seq: try trainPairs()
+    case .skipgram: try trainWordVectors()
     }
   }
 
@@ -58,9 +60,9 @@ extension TrainCommand {
       """ + (trainer.step > 0 ? "; goes on after step \(trainer.step)" : ""))
     let started = ContinuousClock.now
     let end = try trainer.run(in: run) {
-      StopSignal.isAsked
-    } _: {
       reporter.tell($0)
+    } shouldStop: {
+      StopSignal.isAsked
     }
     reporter.clear()
     let seconds = started.duration(to: .now) / .seconds(1)
@@ -101,19 +103,29 @@ extension TrainCommand {
       try self.train(
         model, NextTokens(smoothing: Float(plan.labelSmoothing)), batches, held, plan: plan, settings: settings
       ) { folder in
-        do throws(ModelFileError) { try tokenizer.save(to: folder.path(of: "tokenizer.json")) } catch { throw error }
+        try tokenizer.save(to: folder.path(of: "tokenizer.json"))
       }
     }
     var generator = SeededGenerator(seed: UInt64(seed))
-    if kind == .gpt {
+    func recurrent(_ cell: RecurrentLanguageModelConfiguration.Cell) throws {
+      try train(
+        RecurrentLanguageModel(
+          RecurrentLanguageModelConfiguration(
+            vocabularySize: tokenizer.idLimit, cell: cell, width: plan.width, layerCount: plan.blocks,
+            dropout: Float(plan.dropout), beginID: mark, endIDs: [mark]),
+          using: &generator))
+    }
+    switch kind {
+    case .lstm: try recurrent(.lstm)
+    case .gru: try recurrent(.gru)
+    case .rnn: try recurrent(.rnn(.tanh))
+    default:
       try train(
         GPT2(
           GPT2Configuration(
             vocabularySize: tokenizer.idLimit, width: plan.width, blockCount: plan.blocks, heads: plan.heads,
             maximumLength: plan.length, dropout: Float(plan.dropout), beginID: mark, endIDs: [mark]),
           using: &generator))
-    } else {
-      throw ValidationError("--kind \(kind.rawValue) cannot be trained yet")
     }
   }
 

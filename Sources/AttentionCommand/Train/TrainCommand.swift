@@ -56,6 +56,12 @@ struct TrainCommand: ParsableCommand {
       """)
   var documents = DocumentCut.blocks
 
+  @Option(help: "What is hidden from a bert: tokens by themselves (BERT's way), or spans of whole words (SpanBERT's).")
+  var masking = Masking.tokens
+
+  @Flag(inversion: .prefixedNo, help: "Whether a bert also learns which lines follow one another.")
+  var nextSentence = true
+
   @OptionGroup var choice: TrainingChoice
 
   @Option(
@@ -136,6 +142,12 @@ struct TrainingChoice: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
+    help: ArgumentHelp("The share of each label that all tokens have in common, in training.", valueName: "fraction"),
+    transform: { try fraction($0, in: 0...0.95) })
+  var labelSmoothing = 0.0
+
+  @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("The norm that gradients are clipped to; 0 for none.", valueName: "number"),
     transform: { try fraction($0, in: 0...1e6) })
   var clip = 1.0
@@ -185,6 +197,7 @@ extension TrainCommand {
     plan.schedule = choice.schedule ?? plan.schedule
     plan.dropout = choice.dropout ?? plan.dropout
     plan.weightDecay = choice.weightDecay ?? plan.weightDecay
+    plan.labelSmoothing = choice.labelSmoothing
     plan.evaluationInterval = choice.evaluateEvery ?? max(1, min(250, plan.steps / 10))
     return plan
   }

@@ -52,7 +52,12 @@ struct TrainingPlan {
     schedule = .cosine
     dropout = 0.1
     weightDecay = 0.1
-    if kind == .seq2seq { labelSmoothing = 0.1 }
+    if kind == .skipgram {
+      // A vector for each word, and nothing else.
+      width = [.tiny: 50, .small: 100, .medium: 200, .large: 300][size]!
+      (blocks, heads, length, vocabulary) = (1, 1, 1, 1 << 20)
+      (batchTokens, rate, schedule, dropout, weightDecay) = (2_000, 5e-3, .linear, 0, 0)
+    }
   }
 
   /// What must be the same when a run is taken up again, by the names of the options.

@@ -268,6 +268,17 @@ public struct BERT: StoredModel {
     return linear(head.norm(head.transform(hidden)), weight: head.decoder ?? tokens.weight, bias: head.bias)
   }
 
+  /// The summed cross-entropy of labels under the masked-token scores of some rows, in nats, without those scores ever
+  /// being there as a whole. O(rows · vocabulary · width).
+  ///
+  /// - Precondition: there is a masked-token head; one label for each row, and each one a token or -100.
+  public func maskedTokenCrossEntropy(_ hidden: Tensor, labels: [Int]) -> Tensor {
+    guard let head = maskedTokenHead else { preconditionFailure("BERT: the model has no masked-token head") }
+    return linearCrossEntropy(
+      head.norm(head.transform(hidden)), weight: head.decoder ?? tokens.weight, bias: head.bias, labels: labels,
+      reduction: .sum)
+  }
+
   /// Two scores for each pooled row, `[sequences, 2]`: first that the second part of the sequence follows the first one, then
   /// that it does not (transformers' order).
   ///

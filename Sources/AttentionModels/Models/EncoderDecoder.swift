@@ -162,6 +162,19 @@ public struct EncoderDecoder: StoredModel {
   /// - Precondition: the rows are the decoder's.
   public func scores(_ hidden: Tensor) -> Tensor { head.map { $0(hidden) } ?? targetTokens.scores(hidden) }
 
+  /// The summed cross-entropy of labels under the scores of the decoder's rows, in nats, without those scores ever being
+  /// there as a whole. O(rows · vocabulary · width).
+  ///
+  /// - Parameters:
+  ///   - hidden: the decoder's rows.
+  ///   - labels: one for each row; -100 is ignored.
+  ///   - smoothing: the share of each label that all tokens have in common (Vaswani et al., 1706.03762, §5.4).
+  /// - Precondition: one label for each row, and each one a token of the target or -100; the smoothing lies in 0...1.
+  public func crossEntropy(ofHidden hidden: Tensor, labels: [Int], smoothing: Float = 0) -> Tensor {
+    head?.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+      ?? targetTokens.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+  }
+
   /// The rows of the target's next tokens, `[tokens, width]`; the state has read them then. No gradients.
   func decoded(_ ids: [Int], layout: SequenceLayout, state: inout TransformerDecoder.State) -> Tensor {
     let rows = embedded(ids, layout, after: state.lengths, dropout: nil) { targetTokens($0) }

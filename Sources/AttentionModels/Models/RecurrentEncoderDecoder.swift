@@ -276,4 +276,13 @@ extension RecurrentEncoderDecoder: SequenceToSequenceModel {
   ///
   /// - Precondition: the rows are the readout's.
   public func scores(_ hidden: Tensor) -> Tensor { head.map { $0(hidden) } ?? targetTokens.scores(hidden) }
+
+  /// The summed cross-entropy of labels under the scores of some rows, which are never held all at once.
+  ///
+  /// - Precondition: the rows are the readout's; one label for each row, and each one a token of the target or -100; the
+  ///   smoothing lies in 0...1.
+  public func crossEntropy(ofHidden hidden: Tensor, labels: [Int], smoothing: Float = 0) -> Tensor {
+    head?.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+      ?? targetTokens.crossEntropy(hidden, labels: labels, smoothing: smoothing, reduction: .sum)
+  }
 }

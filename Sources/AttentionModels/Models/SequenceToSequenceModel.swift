@@ -4,7 +4,7 @@ import AttentionTensors
 
 /// A model that reads a source, and then a target token by token: the transformer's ``EncoderDecoder``, or the
 /// ``RecurrentEncoderDecoder``.
-public protocol SequenceToSequenceModel: SequenceDecoder, StoredModel {
+public protocol SequenceToSequenceModel: SequenceDecoder, StoredModel, TokenScoring {
   /// The tokens of the source; those of the target are ``SequenceDecoder/vocabularySize``.
   var sourceVocabularySize: Int { get }
 
@@ -20,9 +20,6 @@ public protocol SequenceToSequenceModel: SequenceDecoder, StoredModel {
   func hidden(
     source: [Int], sourceLayout: SequenceLayout, target: [Int], targetLayout: SequenceLayout, dropout key: DropoutKey?
   ) -> Tensor
-
-  /// The scores of every target token to come next, for each row: `[rows, target vocabulary]`.
-  func scores(_ hidden: Tensor) -> Tensor
 
   /// What the decoder makes of sources, before the first token of their targets.
   ///
@@ -47,7 +44,7 @@ extension SequenceToSequenceModel {
       source: source.flatMap { $0 }, sourceLayout: SequenceLayout(lengths: source.map(\.count)),
       target: target.flatMap { [begin] + $0 }, targetLayout: SequenceLayout(lengths: target.map { $0.count + 1 }),
       dropout: key)
-    return crossEntropy(scores(rows), labels: target.flatMap { $0 + [end] })
+    return AttentionTensors.crossEntropy(scores(rows), labels: target.flatMap { $0 + [end] })
   }
 
   /// Generates a target for each source, all at once. The model computes on threads of the engine's own; a task that is

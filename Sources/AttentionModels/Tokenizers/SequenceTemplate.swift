@@ -26,7 +26,7 @@ public struct SequenceTemplate: Sendable, Equatable {
     single: [.text(segment: 0)], double: [.text(segment: 0), .pair(segment: 1)])
 
   /// BERT's: `[CLS] A [SEP]`, and `[CLS] A [SEP] B [SEP]` of which the last two are segment 1.
-  static func bert(begin: Int, end: Int) -> SequenceTemplate {
+  public static func bert(begin: Int, end: Int) -> SequenceTemplate {
     SequenceTemplate(
       single: [.tokens(ids: [begin], segment: 0), .text(segment: 0), .tokens(ids: [end], segment: 0)],
       double: [

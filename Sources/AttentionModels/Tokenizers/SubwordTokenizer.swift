@@ -70,6 +70,16 @@ public struct SubwordTokenizer: Tokenizer {
     unspecialSearches = searches(addedTokens.filter { !$0.isSpecial })
   }
 
+  /// The same tokenizer with another template.
+  ///
+  /// - Precondition: every id of the template is a token.
+  public func with(template: SequenceTemplate) -> SubwordTokenizer {
+    require(
+      template.ids.allSatisfy { token($0) != nil }, "SubwordTokenizer: a template of \(template.ids) has no tokens")
+    return SubwordTokenizer(
+      model: model, addedTokens: addedTokens, template: template, decoder: decoder, offsetTrimming: offsetTrimming)
+  }
+
   /// Whether text is lowercased.
   var lowercases: Bool { if case .wordPiece(let words, _) = model { words.lowercases } else { false } }
 

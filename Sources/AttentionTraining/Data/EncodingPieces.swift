@@ -48,12 +48,10 @@ struct EncodingPieces: Sendable {
     var start = range.lowerBound
     while range.upperBound - start > pieceSize {
       let middle = start + pieceSize / 2
-      let space: Int? = (middle..<start + pieceSize - 1).last(where: {
-        text[$0] == 0x20 && isLetter(text[$0 - 1]) && isLetter(text[$0 + 1])
-      })
+      let isGood = { text[$0] == 0x20 && isLetter(text[$0 - 1]) && isLetter(text[$0 + 1]) }
+      let space = (middle..<start + pieceSize - 1).last(where: isGood)
       // UTF-8 that is well-formed has a first byte among any four.
-      let character: Int? = (middle..<start + pieceSize).last { text[$0] & 0xC0 != 0x80 }
-      let end: Int = space ?? character!
+      let end = space ?? (middle..<start + pieceSize).last { text[$0] & 0xC0 != 0x80 } ?? range.upperBound
       pieces.append(start..<end)
       start = end
     }

@@ -67,8 +67,15 @@ public struct TokenDocuments: Sendable {
 
   /// Creates documents from ids, each token a word.
   ///
-  /// - Precondition: ids are not negative, and less than 2³¹.
-  public init(ids: [[Int]], name: String = "the documents") {
+  /// - Parameters:
+  ///   - ids: the tokens of each document.
+  ///   - origins: the document that each was cut from, where they are sentences; nil where none was.
+  ///   - name: what the text is called in messages.
+  /// - Precondition: ids are not negative, and less than 2³¹; if there are origins there is one for each document.
+  public init(ids: [[Int]], origins: [Int]? = nil, name: String = "the documents") {
+    require(
+      origins.map { $0.count == ids.count } ?? true,
+      "TokenDocuments: \(ids.count) documents and \(origins?.count ?? 0) origins")
     var tokens: [UInt32] = []
     var offsets = [0]
     for document in ids {
@@ -79,7 +86,8 @@ public struct TokenDocuments: Sendable {
       offsets.append(tokens.count)
     }
     self.init(
-      name: name, tokens: tokens, offsets: offsets, byteCounts: ids.map { _ in 0 }, origins: Array(ids.indices),
+      name: name, tokens: tokens, offsets: offsets, byteCounts: ids.map { _ in 0 },
+      origins: origins ?? Array(ids.indices),
       beginID: nil, endID: nil)
   }
 

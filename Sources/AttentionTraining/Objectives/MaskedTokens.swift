@@ -32,8 +32,8 @@ public struct MaskedTokens: TrainingObjective {
   public func lossSums(of model: BERT, on batch: MaskedTokenBatch, dropout key: DropoutKey?) -> [Tensor] {
     let tokens = batch.tokens
     let hidden = model(tokens.ids, segments: tokens.segments, layout: tokens.layout, dropout: key)
-    let scores = model.maskedTokenScores(hidden.gathered(rows: batch.rows))
-    let masked = crossEntropy(scores, labels: batch.rows.map { tokens.labels[$0] }, reduction: .sum)
+    let masked = model.maskedTokenCrossEntropy(
+      hidden.gathered(rows: batch.rows), labels: batch.rows.map { tokens.labels[$0] })
     guard judgesPairs else { return [masked] }
     let pairs = model.nextSentenceScores(model.pooled(hidden, layout: tokens.layout))
     let labels =

@@ -131,12 +131,12 @@ public struct Trainer<Objective: TrainingObjective, Data: TrainingData>: Sendabl
   /// Does all steps that are left, without files.
   ///
   /// - Parameters:
-  ///   - shouldStop: asked before each step, and while held-out data are looked at.
   ///   - observe: told of each event.
+  ///   - shouldStop: asked before each step, and while held-out data are looked at.
   /// - Throws: ``TrainingError`` as ``trainStep()``.
   @discardableResult
   public mutating func run(
-    shouldStop: () -> Bool = { false }, _ observe: (TrainingEvent) -> Void = { _ in }
+    _ observe: (TrainingEvent) -> Void = { _ in }, shouldStop: () -> Bool = { false }
   ) throws(TrainingError) -> TrainingEnd {
     try run(nil, shouldStop: shouldStop, observe)
   }
@@ -152,11 +152,12 @@ public struct Trainer<Objective: TrainingObjective, Data: TrainingData>: Sendabl
   mutating func run(
     _ output: Output?, shouldStop: () -> Bool, _ observe: (TrainingEvent) -> Void
   ) throws(TrainingError) -> TrainingEnd {
-    var kept = step
+    // A look at the held-out data changes what is kept, too.
+    var kept = (step, evaluated)
     func keep() throws(TrainingError) {
-      guard let output, kept != step else { return }
+      guard let output, kept != (step, evaluated) else { return }
       try output.checkpoint(self)
-      kept = step
+      kept = (step, evaluated)
       observe(.checkpoint(step: step))
     }
     while true {

@@ -201,12 +201,12 @@ extension Trainer where Objective.Model: StoredModel {
   ///
   /// - Parameters:
   ///   - run: the folder; where it holds a checkpoint, ``TrainingRun/restore(_:)`` comes first.
-  ///   - shouldStop: asked before each step, and while held-out data are looked at; a checkpoint is written then.
   ///   - observe: told of each event.
+  ///   - shouldStop: asked before each step, and while held-out data are looked at; a checkpoint is written then.
   /// - Throws: ``TrainingError``; a checkpoint that was there stays.
   @discardableResult
   public mutating func run(
-    in run: TrainingRun, shouldStop: () -> Bool = { false }, _ observe: (TrainingEvent) -> Void = { _ in }
+    in run: TrainingRun, _ observe: (TrainingEvent) -> Void = { _ in }, shouldStop: () -> Bool = { false }
   ) throws(TrainingError) -> TrainingEnd {
     if step == 0, run.holdsCheckpoint { throw .folderHoldsRun(run.folder.path) }
     try run.beginMetrics(afterStep: step)

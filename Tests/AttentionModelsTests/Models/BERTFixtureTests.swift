@@ -33,7 +33,7 @@ import Testing
   @Test func allFixturesAreThere() {
     #expect(
       ModelFiles.folders(in: "bert") == [
-        "bare", "bfloat16", "float16", "gelu", "gelu_new", "relu", "sharded", "silu", "tensorflow", "untied",
+        "bare", "bfloat16", "float16", "gelu", "gelu_new", "pairs", "relu", "sharded", "silu", "tensorflow", "untied",
       ])
   }
 
@@ -58,14 +58,22 @@ import Testing
     if model.pooler != nil { try fixture.expect(model.pooled(hidden, layout: layout), toBe: "pooled") }
     #expect((model.maskedTokenHead != nil) == (fixture.expected.entry(named: "logits") != nil))
     if model.maskedTokenHead != nil { try fixture.expect(model.maskedTokenScores(hidden), toBe: "logits") }
+    #expect((model.nextSentenceHead != nil) == (fixture.expected.entry(named: "next_sentence") != nil))
+    if model.nextSentenceHead != nil {
+      let scores = model.nextSentenceScores(model.pooled(hidden, layout: layout))
+      try fixture.expect(scores, toBe: "next_sentence")
+    }
   }
 
   @Test("A model that was saved reads back with the same bits", arguments: ModelFiles.folders(in: "bert"))
   func savesAndLoads(_ name: String) throws {
     let fixture = try Fixture(name)
     let model = try BERT(fixture.folder)
+    // To be looked at by `scripts/make-model-fixtures --check`.
+    let kept = ProcessInfo.processInfo.environment["ATTENTION_TEST_SAVED_MODELS"]
     try ModelFiles.withTemporaryFolder { folder in
-      let saved = ModelFolder(path: folder.appending(path: "a/b").path)
+      let place = kept.map { URL(fileURLWithPath: $0).appending(path: "bert/\(name)") } ?? folder.appending(path: "a/b")
+      let saved = ModelFolder(path: place.path)
       try model.save(to: saved)
       let read = try BERT(saved)
       var expected = model.configuration

@@ -63,7 +63,7 @@ struct RecurrentEncoderDecoderFixture: Decodable {
     let model = try RecurrentEncoderDecoderFixture.model(name).tracked()
     let end = try #require(model.configuration.endID)
     let labels = fixture.targets.flatMap { $0.dropFirst() + [end] }
-    let loss = crossEntropy(fixture.scores(model), labels: labels, reduction: .sum)
+    let loss = model.crossEntropy(ofHidden: fixture.hidden(model), labels: labels)
     #expect(excess(loss.reshaped(to: [1]), try expected.doubles(named: "loss")) <= 0)
     let slopes = gradients(of: loss, withRespectTo: model)
     #expect(slopes.names.count == expected.entries.count { $0.name.hasPrefix("gradient/") })

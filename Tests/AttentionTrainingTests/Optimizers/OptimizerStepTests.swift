@@ -55,7 +55,8 @@ import Testing
           // A sum of 100 moves may come near 0: what counts then is what was added up.
           let size = max(abs(wanted), role == "parameter" ? 1 : role == "exp_avg_sq" ? 0 : 0.3 * abs(wanted))
           let error = abs(Double(value) - wanted)
-          #expect(error <= 1e-5 * size + 1e-37, "\(fixture.name), \(role) \(index) after \(step): \(value) for \(wanted)")
+          #expect(
+            error <= 1e-5 * size + 1e-37, "\(fixture.name), \(role) \(index) after \(step): \(value) for \(wanted)")
         }
       }
     }

@@ -34,11 +34,11 @@ import Testing
       var steps = 0
       var trainer = tinyTrainer()
       let end = try trainer.run(in: TrainingRun(folder: cut.model, settings: ["width": "5"])) {
-        steps >= stop
-      } _: {
         if case .step = $0 { steps += 1 }
+      } shouldStop: {
+        steps >= stop
       }
-      #expect(end == (stop == 23 ? .finished : .stopped(step: stop)))
+      #expect(end == .stopped(step: stop))
     }
     var second = tinyTrainer(model: TinyModel(seed: 2))
     let run = try TrainingRun(folder: cut.model, settings: ["width": "5"])
@@ -66,12 +66,9 @@ import Testing
       var trainer = tinyTrainer()
       let run = try TrainingRun(folder: folder.model)
       // As a kill after step 8: the last checkpoint is that of step 6.
-      struct Kill: Error {}
       var steps = 0
       var checkpoint: Data?
-      try trainer.run(in: run) {
-        false
-      } _: { event in
+      try trainer.run(in: run) { event in
         if case .step = event { steps += 1 }
         if case .checkpoint(step: 6) = event { checkpoint = folder.bytes("training/last.safetensors") }
       }
@@ -97,11 +94,11 @@ import Testing
       var steps = 0
       var asked = 0
       let end = try trainer.run(in: TrainingRun(folder: cut.model)) {
+        if case .step = $0 { steps += 1 }
+      } shouldStop: {
         // Step 8 is done; the second question after it comes from inside of the evaluation.
         if steps == 8 { asked += 1 }
         return asked >= 2
-      } _: {
-        if case .step = $0 { steps += 1 }
       }
       #expect(end == .stopped(step: 8))
     }
@@ -133,8 +130,10 @@ import Testing
 
   @Test func `two runs do not share a folder`() throws {
     let folder = Folder()
-    try withExtendedLifetime(try TrainingRun(folder: folder.model)) {
+    do {
+      let first = try TrainingRun(folder: folder.model)
       #expect(throws: TrainingError.folderInUse(folder.path)) { try TrainingRun(folder: folder.model) }
+      withExtendedLifetime(first) {}
     }
     #expect(throws: Never.self) { try TrainingRun(folder: folder.model) }
   }
