@@ -99,6 +99,23 @@ import Testing
     #expect(moved > 0.05)
   }
 
+  /// A trainer holds its model and its optimizer's state alone: a step makes no copy of either.
+  @Test func `steps write in place`() throws {
+    let batches = try #require(Self.file).batches.map(\.tokens)
+    var trainer = Trainer(
+      model: try GPT2(TrainingFixtures.modelFolder("start-untied")), objective: NextTokens(),
+      data: Cycle(batches: batches), optimizer: AdamW(),
+      options: TrainingOptions(steps: 3, schedule: LearningRateSchedule(peak: 1e-3), accumulation: 2))
+    try trainer.trainStep()
+    func places(_ trainer: borrowing Trainer<NextTokens<GPT2>, Cycle>) -> [UnsafePointer<Float>] {
+      trainer.model.namedTensors.map(\.tensor.unsafeBase)
+        + trainer.optimizer.slotNames.flatMap { trainer.optimizer.state.slots[$0]!.map(\.unsafeBase) }
+    }
+    let before = places(trainer)
+    try trainer.trainStep()
+    #expect(places(trainer) == before)
+  }
+
   /// All but the bias of the keys: softmax takes it away, and of a gradient that is 0 rounding errors are left, which Adam
   /// makes steps of.
   private static func compared(_ parameter: (name: String, role: ParameterRole, tensor: Tensor)) -> [Float] {
