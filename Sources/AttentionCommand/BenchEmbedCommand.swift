@@ -11,10 +11,13 @@ struct BenchEmbedCommand: ParsableCommand {
     discussion: """
       Texts are the lines of a file, or drawn from the model's own words with the lengths of --lengths, in tokens, as in \
       'attention bench ragged --help'. They come in three ways: 'sorted', all in one call, which sorts them by length; \
-      'unsorted', 32 in a call, in the order given; 'single', one in a call. No padding is computed in any.
+      'unsorted', 32 in a call, in the order given; 'single', one in a call. No padding is computed in any. 'concurrent', \
+      which is measured when it is asked for, has --tasks tasks that each embed all texts, 32 in a call, all at once, and \
+      each begins at another place; beside it 'unsorted' is measured, where one caller makes the same calls one after another.
 
       COLUMNS
-      Times are of a pass over all texts; 'call p50' and 'p99' of the calls in it. 'GFLOP/s' count useful operations, \
+      Times are of a pass over all texts (of every task); 'call p50' and 'p99' of the calls in it. 'of one caller' is the \
+      tasks' throughput over that of 'unsorted'; that all tasks got the same rows is checked. 'GFLOP/s' count useful operations, \
       '% peak' against the best of the products of 'attention bench gemm', measured in turns. 'if padded' is the share of \
       useful tokens in what an engine would compute that pads 32 texts at a time. 'peak memory' is the process's. 'max \
       error' is the largest distance from float64 over some texts; 'repeatable' whether two runs and one of the engine on \
@@ -23,6 +26,7 @@ struct BenchEmbedCommand: ParsableCommand {
       EXAMPLES
         attention bench embed
         attention bench embed --input sentences.txt --mode sorted,single
+        attention bench embed --mode concurrent --tasks 8
         attention bench embed --lengths zipf:256x128 --format markdown
       """)
 
@@ -34,8 +38,15 @@ struct BenchEmbedCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The tokens of texts to be drawn, unless --input is given.", valueName: "case"))
   var lengths = "zipf:256x256"
 
-  @Option(help: ArgumentHelp("The ways to measure, separated by commas: sorted, unsorted, single.", valueName: "modes"))
-  var mode = EmbeddingMode.allCases.map(\.rawValue).joined(separator: ",")
+  @Option(
+    help: ArgumentHelp(
+      "The ways to measure, separated by commas: sorted, unsorted, single, concurrent.", valueName: "modes"))
+  var mode = EmbeddingMode.ofOneCaller.map(\.rawValue).joined(separator: ",")
+
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("The tasks of 'concurrent'.", valueName: "n"),
+    transform: { try wholeNumber($0, in: 1...256) })
+  var tasks = 8
 
   @Option(help: ArgumentHelp("Write the texts' vectors here, as safetensors.", valueName: "file"))
   var output: String?
@@ -61,7 +72,8 @@ struct BenchEmbedCommand: ParsableCommand {
     let (encoder, loading) = try ModelLoading.encoder(model.folder())
     let texts = try given ?? drawn(encoder)
     let benchmark = EmbeddingBenchmark(
-      encoder: encoder, loading: loading, texts: texts, modes: modes, seed: options.seed, repeats: options.repeats)
+      encoder: encoder, loading: loading, texts: texts, modes: modes, tasks: tasks, seed: options.seed,
+      repeats: options.repeats)
     try options.run(alsoWriting: output) {
       benchmark.run(progress: $0)
     } finish: { _ in
@@ -78,7 +90,8 @@ struct BenchEmbedCommand: ParsableCommand {
     var chosen: [EmbeddingMode] = []
     for part in mode.split(separator: ",", omittingEmptySubsequences: false) {
       guard let one = EmbeddingMode(rawValue: String(part)) else {
-        throw ValidationError("--mode '\(mode)': expected some of sorted, unsorted, single, separated by commas")
+        throw ValidationError(
+          "--mode '\(mode)': expected some of sorted, unsorted, single, concurrent, separated by commas")
       }
       if !chosen.contains(one) { chosen.append(one) }
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Attention
 import AttentionBenchmarks
 import AttentionModels
+import AttentionTensors
 
 /// `attention embed`
 struct EmbedCommand: ParsableCommand {
@@ -81,19 +82,15 @@ struct EmbedCommand: ParsableCommand {
       }
       try target?.close()
     case .npy, .safetensors:
-      var parts: [Tensor] = []
-      try run.forEachBatch(&lines) { _, result in
-        parts.append(result.rows)
-        return true
-      }
-      let rows = parts.isEmpty ? Tensor(zeros: [0, width]) : Tensor.concatenated(parts)
-      do throws(TensorFileError) {
-        if format == .npy {
-          try NumPyFile.write(.float32(rows), to: output!)
-        } else {
-          try SafetensorsFile.write([("embeddings", .float32(rows))], to: output!)
+      do {
+        var target = try TensorRowsWriter(
+          format == .npy ? .npy : .safetensors(name: "embeddings"), width: width, to: output!)
+        try run.forEachBatch(&lines) { _, result in
+          try target.append(result.rows)
+          return true
         }
-      } catch {
+        try target.commit()
+      } catch let error as TensorFileError {
         throw BenchmarkFileError.tensors(error)
       }
     }

@@ -45,9 +45,11 @@ struct EmbeddingCommandOptions: ParsableArguments {
     guard (least...most).contains(maxLength) else {
       throw ValidationError("--max-length \(maxLength): this model takes \(least) to \(most) tokens")
     }
-    return SentenceEncoder(
+    var cut = SentenceEncoder(
       model: encoder.model, tokenizer: encoder.tokenizer, pooling: encoder.pooling, normalizes: encoder.normalizes,
       maximumLength: maxLength)
+    cut.prompt = encoder.prompt
+    return cut
   }
 }
 

@@ -54,6 +54,25 @@ struct TextLinesTests {
     #expect(lines.warning == nil)
   }
 
+  /// Who writes lines and waits for the answer gets it: a batch ends where the next line would have to be waited for.
+  @Test(.timeLimit(.minutes(1)), arguments: [3, 65_536])
+  func aBatchDoesNotWaitForLinesToCome(chunk: Int) throws {
+    let pipe = Pipe()
+    var lines = TextLines(
+      descriptor: pipe.fileHandleForReading.fileDescriptor, name: "pipe", ownsDescriptor: false, chunkSize: chunk)
+    for batch in [["a", "b"], ["longer than a chunk"], ["c", "", "d"]] {
+      pipe.fileHandleForWriting.write(Data(batch.map { $0 + "\n" }.joined().utf8))
+      var found: [String] = []
+      while found.count < batch.count { found += try lines.next(atMost: 100, bytes: 1000) }
+      #expect(found == batch)
+    }
+    // A line without its end is waited for: the rest of it comes.
+    pipe.fileHandleForWriting.write(Data("begun".utf8))
+    try pipe.fileHandleForWriting.close()
+    #expect(try lines.next(atMost: 100, bytes: 1000) == ["begun"])
+    #expect(try lines.next(atMost: 100, bytes: 1000).isEmpty)
+  }
+
   @Test func aLongLineIsRead() throws {
     let text = String(repeating: "é", count: 1 << 14)
     #expect(try Self.lines(of: Array((text + "\nb").utf8), chunk: 1 << 12).lines == [text, "b"])

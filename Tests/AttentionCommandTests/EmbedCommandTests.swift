@@ -60,6 +60,101 @@ struct EmbedCommandTests {
     }
   }
 
+  @Test("A line that is written to a waiting pipe is answered before the next one comes", .timeLimit(.minutes(2)))
+  func linesAreAnsweredAsTheyCome() throws {
+    try Self.run("embed", []) { _, folder in
+      let process = Process()
+      process.executableURL = try AttentionProcess.executable()
+      process.arguments = ["embed", "--model", folder.appendingPathComponent("model").path]
+      let (input, output) = (Pipe(), Pipe())
+      (process.standardInput, process.standardOutput) = (input, output)
+      try process.run()
+      defer { if process.isRunning { process.terminate() } }
+      for text in ["the cat", "dog", ""] {
+        input.fileHandleForWriting.write(Data((text + "\n").utf8))
+        var answer = Data()
+        // The input is open still: an answer at all shows that nobody waits for its end.
+        while answer.last != 0x0A {
+          let piece = output.fileHandleForReading.availableData
+          try #require(!piece.isEmpty)
+          answer += piece
+        }
+        let rows = try Self.rows(String(decoding: answer, as: UTF8.self))
+        let expected = try Self.expected(folder, [text])
+        #expect(rows.map(\.text) == [text] && rows.flatMap(\.embedding) == expected.scalars)
+      }
+      try input.fileHandleForWriting.close()
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 0)
+    }
+  }
+
+  @Test("A model's default prompt goes before the lines, whatever their longest is")
+  func defaultPrompt() throws {
+    let prompts = #"{"prompts": {"query": "the dog "}, "default_prompt_name": "query"}"#
+    for options in [[], ["--max-length", "11"]] {
+      try Self.run(
+        "embed", Array("cat\n".utf8), options,
+        prepare: { try Data(prompts.utf8).write(to: $0.appendingPathComponent("config_sentence_transformers.json")) },
+        check: { run, folder in
+          #expect(run.exitCode == 0 && run.errors.isEmpty)
+          try FileManager.default.removeItem(
+            at: folder.appendingPathComponent("model/config_sentence_transformers.json"))
+          let expected = try Self.expected(folder, ["the dog cat"])
+          #expect(try Self.rows(run.output).flatMap(\.embedding) == expected.scalars)
+        })
+    }
+  }
+
+  @Test("attention bench embed: one caller, and tasks beside it")
+  func benchmark() throws {
+    try Self.run("embed", []) { _, folder in
+      let lines = folder.appendingPathComponent("texts")
+      try Data((0..<70).map { "the cat sat \($0 % 3 == 0 ? "dogs" : "")\n" }.joined().utf8).write(to: lines)
+      let (_, rows) = try benchmarkReport([
+        "bench", "embed", "--model", folder.appendingPathComponent("model").path, "--input", lines.path, "--mode",
+        "single,concurrent", "--tasks", "3", "--repeats", "2", "--format", "json",
+      ])
+      #expect(rows.map { $0["mode"] as? String } == ["unsorted", "single", "concurrent"])
+      #expect(rows.map { $0["callers"] as? Int } == [1, 1, 3] && rows.map { $0["texts"] as? Int } == [70, 70, 210])
+      for row in rows {
+        #expect(row["repeatable"] as? Bool == true && row["within_contract"] as? Bool == true)
+        #expect(try #require(row["tokens_per_s"] as? Double) > 0)
+      }
+      #expect(try #require(rows[2]["of_one_caller"] as? Double) > 0)
+      #expect(rows[0]["of_one_caller"] is NSNull && rows[0]["output_rows"] as? Int == 70)
+    }
+    for options in [["--tasks", "0"], ["--tasks", "257"], ["--mode", "parallel"]] {
+      let run = try AttentionProcess(["bench", "embed"] + options)
+      #expect(run.exitCode == 64 && run.output.isEmpty)
+    }
+  }
+
+  @Test("Reading MiniLM takes its weights and 20 MB more of memory at the most")
+  func memoryOfLoading() throws {
+    let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent(".build/models/all-MiniLM-L6-v2")
+    try #require(FileManager.default.fileExists(atPath: model.path), "scripts/fetch-model brings it")
+    // A process of its own, in which nothing else takes memory.
+    try withTemporaryFolder { folder in
+      let lines = folder.appendingPathComponent("texts")
+      try Data("A cat sat on the mat.\n".utf8).write(to: lines)
+      let (_, rows) = try benchmarkReport([
+        "bench", "embed", "--model", model.path, "--input", lines.path, "--mode", "single", "--repeats", "1",
+        "--format",
+        "json",
+      ])
+      let row = try #require(rows.first)
+      let weights = try #require(row["weight_bytes"] as? Int)
+      // 22.7 million parameters, the pooler's among them.
+      #expect((90_000_000...92_000_000).contains(weights))
+      #if os(Linux)
+        let growth = try #require(row["load_resident_bytes"] as? Int)
+        #expect(growth > weights / 2 && growth <= weights + 20_000_000, "\(growth) bytes for \(weights) of weights")
+      #endif
+    }
+  }
+
   @Test func filesHoldTheRowsOfTheLines() throws {
     for (format, name) in [("npy", "rows.npy"), ("safetensors", "rows.safetensors"), ("jsonl", "rows.jsonl")] {
       let options = ["--format", format, "--output", "FOLDER/\(name)"]

@@ -13,7 +13,10 @@ enum Fuzzer {
   static let (growth, growthPerByte) = (64 << 20, 64)
 
   static func subjects() throws -> [any Subject] {
-    [SafetensorsSubject(), NumPySubject(), TokenizerSubject(), try ConfigurationSubject(), try IndexSubject()]
+    [
+      SafetensorsSubject(), NumPySubject(), TokenizerSubject(), try ConfigurationSubject(), try IndexSubject(),
+      try EncoderSubject(),
+    ]
   }
 
   static func main() throws {

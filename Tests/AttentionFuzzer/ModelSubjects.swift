@@ -13,19 +13,22 @@ struct TokenizerSubject: Subject {
     "The cat, [SEP]unaffable  Café 世界 <m> ab!", "aaa\u{0}\u{301}\u{200D}👍🏽 \t\r\n' s's 12 <|endoftext|>", "", "x",
   ]
 
+  /// A WordPiece of 12 ids.
+  static let words = Array(
+    #"""
+    {"version":"1.0","added_tokens":[{"id":0,"content":"[UNK]","special":true},{"id":1,"content":"[CLS]","special":true},
+    {"id":2,"content":"[SEP]","special":true,"lstrip":true},{"id":9,"content":"<m>","single_word":true,"rstrip":true,
+    "normalized":true}],"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,
+    "strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":{"type":
+    "TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
+    {"SpecialToken":{"id":"[SEP]","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B",
+    "type_id":1}}],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]},"[SEP]":{"id":"[SEP]","ids":[2],
+    "tokens":["[SEP]"]}}},"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece",
+    "unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,
+    "[SEP]":2,"the":3,"cat":4,"un":5,"##aff":6,"##able":7,"a":8,"##b":10,"世":11}}}
+    """#.utf8)
+
   init() {
-    let words = #"""
-      {"version":"1.0","added_tokens":[{"id":0,"content":"[UNK]","special":true},{"id":1,"content":"[CLS]","special":true},
-      {"id":2,"content":"[SEP]","special":true,"lstrip":true},{"id":9,"content":"<m>","single_word":true,"rstrip":true,
-      "normalized":true}],"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,
-      "strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":{"type":
-      "TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
-      {"SpecialToken":{"id":"[SEP]","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B",
-      "type_id":1}}],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]},"[SEP]":{"id":"[SEP]","ids":[2],
-      "tokens":["[SEP]"]}}},"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece",
-      "unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,
-      "[SEP]":2,"the":3,"cat":4,"un":5,"##aff":6,"##able":7,"a":8,"##b":10,"世":11}}}
-      """#
     let pairs = #"""
       {"added_tokens":[{"id":9,"content":"<|endoftext|>","special":true,"lstrip":true}],"normalizer":null,
       "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
@@ -35,7 +38,7 @@ struct TokenizerSubject: Subject {
       "merges":["t h",["Ġ","a"],"Ġ th"]}}
       """#
     let trained = BytePairTrainer(vocabularySize: 264, minimumFrequency: 1).train(on: ["the cat sat on the mat"])
-    seeds = [Array(words.utf8), Array(pairs.utf8), Array(words.utf8), Array(pairs.utf8), trained.json]
+    seeds = [Self.words, Array(pairs.utf8), Self.words, Array(pairs.utf8), trained.json]
     documents = parsed(seeds)
   }
 
@@ -61,10 +64,12 @@ final class FuzzedFolder {
   let folder: ModelFolder
   private let descriptor: Int32
 
-  init(_ name: String, file: String) throws {
+  /// - Parameter prepare: puts files there before the input's is opened.
+  init(_ name: String, file: String, prepare: (ModelFolder) throws -> Void = { _ in }) throws {
     let path = FileManager.default.temporaryDirectory.appending(path: "attention-fuzzer-\(getpid())-\(name)").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     folder = ModelFolder(path: path)
+    try prepare(folder)
     descriptor = open(path + "/" + file, O_RDWR | O_CREAT, 0o600)
     if descriptor < 0 { fatalError("\(path)/\(file) cannot be written") }
   }
@@ -151,7 +156,7 @@ struct ConfigurationSubject: Subject {
 /// model.safetensors.index.json beside two files of tensors.
 struct IndexSubject: Subject {
   static let name = "index"
-  static let share = 10
+  static let share = 5
   let seeds: [[UInt8]]
   private let documents: [JSONValue]
   private let place: FuzzedFolder
@@ -175,5 +180,53 @@ struct IndexSubject: Subject {
   func read(_ bytes: [UInt8]) -> Bool {
     place.place(bytes)
     return (try? place.folder.weightNames()) != nil
+  }
+}
+
+/// The folder of a small sentence encoder, of which one file after another is damaged; the first byte of an input tells which.
+struct EncoderSubject: Subject {
+  static let name = "encoder"
+  static let share = 15
+  private static let files = [
+    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "sentence_bert_config.json",
+    "modules.json", "1_Pooling/config.json", "config_sentence_transformers.json",
+  ]
+  let seeds: [[UInt8]]
+  /// What is damaged, and the document that it is unless it holds tensors.
+  private let contents: [[UInt8]]
+  private let documents: [JSONValue?]
+  private let places: [FuzzedFolder]
+
+  init() throws {
+    var generator = SeededGenerator(seed: 1)
+    let model = BERT(
+      BERTConfiguration(vocabularySize: 12, width: 8, blockCount: 1, heads: 2, feedForwardWidth: 8, maximumLength: 6),
+      using: &generator)
+    var encoder = SentenceEncoder(
+      model: model, tokenizer: try SubwordTokenizer(json: TokenizerSubject.words, name: "words"), maximumLength: 5)
+    encoder.prompt = "the "
+    places = try Self.files.enumerated().map { [encoder] number, file in
+      try FuzzedFolder("\(Self.name)-\(number)", file: file) { try encoder.save(to: $0) }
+    }
+    contents = try zip(places, Self.files).map { try AttentionTensors.contents(ofFile: $0.path($1)) }
+    documents = zip(Self.files, contents).map { $0.hasSuffix(".json") ? parsed([$1])[0] : nil }
+    seeds = contents.enumerated().map { [UInt8($0)] + $1 }
+  }
+
+  func input(_ mutator: inout Mutator) -> [UInt8] {
+    let place = mutator.number(0..<contents.count)
+    var bytes = contents[place]
+    if let document = documents[place], mutator.chance(2) { bytes = JSONWriter.bytes(mutator.damaged(document)) }
+    if documents[place] == nil || mutator.chance(2) { bytes = mutator.damaged(bytes, others: contents) }
+    return [UInt8(place)] + bytes
+  }
+
+  func read(_ bytes: [UInt8]) -> Bool {
+    let place = places[Int(bytes.first ?? 0) % places.count]
+    place.place(Array(bytes.dropFirst()))
+    guard let encoder = try? SentenceEncoder(place.folder) else { return false }
+    let rows: Tensor = encoder.embed(["the cat", "", "cat [SEP] unaffable the the the the the"])
+    _ = encoder.inspect("cat", hiddenStates: [0])
+    return rows.shape == [3, encoder.width]
   }
 }

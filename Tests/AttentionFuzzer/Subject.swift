@@ -45,7 +45,7 @@ func parsed(_ documents: [[UInt8]]) -> [JSONValue] {
 /// Files of tensors.
 struct SafetensorsSubject: Subject {
   static let name = "safetensors"
-  static let share = 30
+  static let share = 25
   let seeds: [[UInt8]]
   private let headers: [JSONValue]
   private let data: [[UInt8]]
@@ -92,7 +92,7 @@ struct SafetensorsSubject: Subject {
 /// NumPy's files.
 struct NumPySubject: Subject {
   static let name = "npy"
-  static let share = 20
+  static let share = 15
   let seeds: [[UInt8]]
 
   init() {

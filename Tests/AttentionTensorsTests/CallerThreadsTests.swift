@@ -115,4 +115,71 @@ import Testing
     #expect(threads.warning == nil)
     #expect(requests.value > granted + 1)
   }
+
+  /// Calls whose tasks are cancelled while they are queued end while the thread is still held, and never run.
+  @Test func cancelledCallsLeaveTheQueue() async {
+    let threads = Self.threads(1)
+    let (isHeld, isOpen) = (Guarded(false), Guarded(false))
+    let ran = Counter()
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        await threads.run {
+          isHeld.withLock { $0 = true }
+          while !isOpen.withLock({ $0 }) { usleep(50) }
+        }
+      }
+      while !isHeld.withLock({ $0 }) { await Task.yield() }
+      let queued = (0..<10).map { place in
+        Task {
+          await threads.runUnlessCancelled {
+            ran.add(1)
+            return place
+          }
+        }
+      }
+      // The thread is held: that they end at all shows that they did not wait for it.
+      while threads.waitingCallCount < 10 { await Task.yield() }
+      for task in queued where task != queued[3] { task.cancel() }
+      for task in queued where task != queued[3] {
+        let answer = await task.value
+        #expect(answer == nil)
+      }
+      #expect(ran.value == 0)
+      isOpen.withLock { $0 = true }
+      let kept = await queued[3].value
+      #expect(kept == 3)
+    }
+    #expect(ran.value == 1)
+    // A task that is cancelled before it makes the call.
+    let late = Task {
+      while !Task.isCancelled { await Task.yield() }
+      return await threads.runUnlessCancelled { ran.add(1) }
+    }
+    late.cancel()
+    let answer: Void? = await late.value
+    #expect(answer == nil && ran.value == 1)
+    let after = await threads.runUnlessCancelled { 5 }
+    #expect(after == 5 && threads.waitingCallCount == 0)
+  }
+
+  /// A long call that ends its turn when others wait lets a short one through.
+  @Test func longCallsTakeTurns() async {
+    let threads = Self.threads(1)
+    let (turns, isShortDone) = (Counter(), Guarded(false))
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        var isDone = false
+        while !isDone {
+          isDone = await threads.run {
+            turns.add(1)
+            while threads.waitingCallCount == 0, !isShortDone.withLock({ $0 }) { usleep(50) }
+            return isShortDone.withLock({ $0 })
+          }
+        }
+      }
+      while turns.value == 0 { await Task.yield() }
+      await threads.run { isShortDone.withLock { $0 = true } }
+    }
+    #expect(turns.value >= 1 && isShortDone.withLock({ $0 }))
+  }
 }

@@ -9,10 +9,20 @@ public enum EmbeddingMode: String, Sendable, CaseIterable {
   case unsorted
   /// One at a time.
   case single
+  /// As unsorted, by several tasks at once, each of which embeds all texts; they begin at different ones.
+  case concurrent
+
+  /// Those that are measured unless others are asked for: one caller's.
+  public static let ofOneCaller: [EmbeddingMode] = [.sorted, .unsorted, .single]
 
   /// The texts of a call.
   func calls(_ count: Int) -> [Range<Int>] {
-    let size = self == .sorted ? max(1, count) : self == .unsorted ? EmbeddingMode.batch : 1
+    let size =
+      switch self {
+      case .sorted: max(1, count)
+      case .unsorted, .concurrent: EmbeddingMode.batch
+      case .single: 1
+      }
     return stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
   }
 
@@ -22,24 +32,28 @@ public enum EmbeddingMode: String, Sendable, CaseIterable {
 
 /// Texts through a sentence encoder in one way, and what should come out.
 package struct EmbeddingInput: Verifiable {
-  package let encoder: SentenceEncoder
-  package let texts: [String]
-  package let mode: EmbeddingMode
+  package let pass: EmbeddingPass
   /// The tokens of each text, as the encoder reads them.
   package let lengths: [Int]
   private let ids: [[Int]]
   private let reference: ReferenceEncoder
 
-  init(_ encoder: SentenceEncoder, _ texts: [String], _ mode: EmbeddingMode, reference: ReferenceEncoder) {
-    self.encoder = encoder
-    self.texts = texts
-    self.mode = mode
+  init(_ pass: EmbeddingPass, reference: ReferenceEncoder) {
+    self.pass = pass
     self.reference = reference
-    ids = encoder.tokenizer.encode(texts, options: EncodingOptions(maximumLength: encoder.maximumLength)).map(\.ids)
+    let encoder = pass.encoder
+    ids = encoder.tokenizer.encode(
+      pass.texts.map { encoder.prompt + $0 }, options: EncodingOptions(maximumLength: encoder.maximumLength)
+    ).map(\.ids)
     lengths = ids.map(\.count)
   }
 
-  package var outputRows: Int { texts.count }
+  var encoder: SentenceEncoder { pass.encoder }
+  var texts: [String] { pass.texts }
+  var mode: EmbeddingMode { pass.mode }
+  var callers: Int { pass.callers }
+
+  package var outputRows: Int { callers * texts.count }
   package var valueWidth: Int { encoder.width }
   package var rowWork: Double { Double(lengths.max() ?? 0) * operationsPerToken / 2 }
 
@@ -54,8 +68,9 @@ package struct EmbeddingInput: Verifiable {
   var operations: Double {
     let sizes = encoder.model.configuration
     let squares = lengths.reduce(0.0) { $0 + Double($1) * Double($1) }
-    return Double(lengths.reduce(0, +)) * operationsPerToken
-      + 4 * Double(sizes.blockCount) * Double(sizes.width) * squares
+    return Double(callers)
+      * (Double(lengths.reduce(0, +)) * operationsPerToken
+        + 4 * Double(sizes.blockCount) * Double(sizes.width) * squares)
   }
 
   /// The share of tokens in what an engine computes that pads the texts of each call, 32 at a time, to their longest.
@@ -69,7 +84,7 @@ package struct EmbeddingInput: Verifiable {
     return padded > 0 ? Double(lengths.reduce(0, +)) / Double(padded) : 1
   }
 
-  /// Short texts, drawn by the seed, that the reference has done in a moment.
+  /// Short texts, drawn by the seed, that the reference has done in a moment; each of one caller.
   package func sampledRows(seed: UInt64) -> [Int] {
     var generator = SeededGenerator(seed: seed)
     var (left, rows) = (1e9 / max(1, operationsPerToken / 2), [Int]())
@@ -78,12 +93,12 @@ package struct EmbeddingInput: Verifiable {
       rows.append(row)
     }
     if rows.isEmpty, let shortest = lengths.indices.min(by: { lengths[$0] < lengths[$1] }) { rows = [shortest] }
-    return rows.sorted()
+    return rows.map { Int.random(in: 0..<callers, using: &generator) * texts.count + $0 }.sorted()
   }
 
   package func forEachExpectedRow(_ rows: [Int], _ check: @Sendable (Int, [Double]) -> Void) {
     WorkerPool.shared.forEachWithoutProducts(rows.count, inline: false) { index in
-      check(rows[index], reference.row(ids[rows[index]], encoder))
+      check(rows[index], reference.row(ids[rows[index] % texts.count], encoder))
     }
   }
 
@@ -94,16 +109,4 @@ package struct EmbeddingInput: Verifiable {
   }
 
   package func runNaively() -> Tensor? { nil }
-
-  /// One pass over all texts.
-  ///
-  /// - Parameter call: is told the seconds of each call.
-  func run(call: ((Double) -> Void)? = nil) -> Tensor {
-    var parts: [Tensor] = []
-    for range in mode.calls(texts.count) {
-      let seconds = Stopwatch.seconds { parts.append(encoder.embed(Array(texts[range]))) }
-      call?(seconds)
-    }
-    return parts.count == 1 ? parts[0] : Tensor.concatenated(parts)
-  }
 }

@@ -9,8 +9,10 @@ public struct EmbeddingBenchmark: Sendable {
   public let loading: ModelLoading
   /// The texts.
   public let texts: [String]
-  /// The ways.
+  /// The ways; beside ``EmbeddingMode/concurrent`` what it is compared with, ``EmbeddingMode/unsorted``.
   public let modes: [EmbeddingMode]
+  /// The tasks of ``EmbeddingMode/concurrent``.
+  public let tasks: Int
   /// What the order of the samples is drawn from.
   public let seed: Int
   /// The samples of each measurement; nil: up to ``AttentionBenchmark/defaultRepeats``, fewer where they take long.
@@ -18,13 +20,14 @@ public struct EmbeddingBenchmark: Sendable {
 
   /// Creates a benchmark.
   public init(
-    encoder: SentenceEncoder, loading: ModelLoading, texts: [String], modes: [EmbeddingMode] = EmbeddingMode.allCases,
-    seed: Int = 0, repeats: Int? = nil
+    encoder: SentenceEncoder, loading: ModelLoading, texts: [String],
+    modes: [EmbeddingMode] = EmbeddingMode.ofOneCaller, tasks: Int = 8, seed: Int = 0, repeats: Int? = nil
   ) {
     self.encoder = encoder
     self.loading = loading
     self.texts = texts
-    self.modes = modes
+    self.modes = modes.contains(.concurrent) && !modes.contains(.unsorted) ? [.unsorted] + modes : modes
+    self.tasks = tasks
     self.seed = seed
     self.repeats = repeats
   }
@@ -36,17 +39,17 @@ public struct EmbeddingBenchmark: Sendable {
     // Before the reference's float64 weights take memory, too.
     let peaks = modes.map { mode in
       progress(.init(stage: "embedding \(mode.rawValue)", done: 0, all: 0))
-      mode.calls(texts.count).forEach { _ = encoder.embed(Array(texts[$0])) }
+      _ = EmbeddingPass(encoder, texts, mode, tasks: tasks).run()
       return ProcessMemory.peakBytes
     }
     let reference = ReferenceEncoder(encoder.model)
     var works: [TimedWork] = []
     var measured: [(input: EmbeddingInput, verification: Verification, calls: Guarded<CallTimes>)] = []
     for mode in modes {
-      let input = EmbeddingInput(encoder, texts, mode, reference: reference)
+      let input = EmbeddingInput(EmbeddingPass(encoder, texts, mode, tasks: tasks), reference: reference)
       progress(.init(stage: "checking \(mode.rawValue)", done: works.count, all: modes.count))
       let calls = Guarded(CallTimes())
-      measured.append((input, Verification(input, seed: bits) { input.run() }, calls))
+      measured.append((input, Verification(input, seed: bits) { input.pass.run() }, calls))
       works.append(
         TimedWork(
           mode.rawValue, repeats: run.samples, budget: run.budget,
@@ -56,17 +59,24 @@ public struct EmbeddingBenchmark: Sendable {
           },
           run: { iterations in
             var seconds: [Double] = []
-            for _ in 0..<iterations { _ = input.run { seconds.append($0) } }
+            for _ in 0..<iterations { _ = input.pass.run { seconds.append($0) } }
             calls.withLock { [seconds] in $0.last = seconds }
           }))
     }
     run.measure(works, taken: 0, progress: progress)
+    let oneCaller = measured.firstIndex { $0.input.mode == .unsorted }
     let rows = measured.indices.map { index in
       let (input, verification, calls) = measured[index]
+      var comparison: ConcurrencyComparison?
+      if input.mode == .concurrent, let oneCaller {
+        comparison = ConcurrencyComparison(
+          input, seconds: Statistics(run.samples(of: index)).median, oneCaller: measured[oneCaller].input,
+          seconds: Statistics(run.samples(of: oneCaller)).median)
+      }
       let samples = run.samples(of: index)
       return EmbeddingRow(
         input, samples: samples, calls: calls.withLock { $0.kept.suffix(samples.count).flatMap(\.self) }, verification,
-        loading: loading, peakBytes: peaks[index], gemmPeak: run.machine.gemmPeak)
+        comparison, loading: loading, peakBytes: peaks[index], gemmPeak: run.machine.gemmPeak)
     }
     return MeasuredReport(machine: run.machine, rows: rows, statistics: run.statistics.map { $0.scaled(by: 1e3) })
   }
@@ -85,4 +95,20 @@ private struct CallTimes: Sendable {
   private(set) var kept: [[Double]] = []
 
   mutating func keepLast() { kept.append(last) }
+}
+
+/// Several tasks' work beside that of one caller, who makes the same calls one after another.
+struct ConcurrencyComparison {
+  /// The tasks' throughput over the one caller's.
+  let throughputRatio: Double
+  /// Whether each task's rows have the bits of the one caller's.
+  let areRowsEqual: Bool
+
+  init(_ tasks: EmbeddingInput, seconds: Double, oneCaller: EmbeddingInput, seconds oneCallerSeconds: Double) {
+    throughputRatio = tasks.operations / seconds / (oneCaller.operations / oneCallerSeconds)
+    let (found, expected, count) = (tasks.pass.run(), oneCaller.pass.run(), oneCaller.outputRows)
+    areRowsEqual = (0..<tasks.callers).allSatisfy { task in
+      Verification.haveSameBits(found.sliced(task * count..<(task + 1) * count), expected)
+    }
+  }
 }

@@ -6,7 +6,13 @@ public struct EmbeddingRow: ReportRow, Equatable {
   public var mode: String
   /// The model's name.
   public var model: String
-  /// The texts of a pass.
+  /// How many embedded all texts at once: 1, or the tasks.
+  public var callers: Int
+  /// The throughput over that of one caller who makes the same calls one after another; nil for one caller.
+  public var throughputRatio: Double?
+  /// Whether each task got the bits that the one caller got; nil for one caller.
+  public var areRowsEqual: Bool?
+  /// The texts of a pass, of all callers together.
   public var texts: Int
   /// Their tokens, those of the template among them.
   public var tokens: Int
@@ -35,13 +41,16 @@ public struct EmbeddingRow: ReportRow, Equatable {
   ///   - samples: of a pass, in seconds.
   ///   - calls: the seconds of each call.
   init(
-    _ input: EmbeddingInput, samples: [Double], calls: [Double], _ verification: Verification, loading: ModelLoading,
-    peakBytes: Int, gemmPeak: Double?
+    _ input: EmbeddingInput, samples: [Double], calls: [Double], _ verification: Verification,
+    _ comparison: ConcurrencyComparison?, loading: ModelLoading, peakBytes: Int, gemmPeak: Double?
   ) {
     mode = input.mode.rawValue
     model = loading.name
-    texts = input.texts.count
-    tokens = input.lengths.reduce(0, +)
+    callers = input.callers
+    throughputRatio = comparison?.throughputRatio
+    areRowsEqual = comparison?.areRowsEqual
+    texts = callers * input.texts.count
+    tokens = callers * input.lengths.reduce(0, +)
     self.samples = samples
     let time = Statistics(samples)
     timing = RowTiming(time.scaled(by: 1e3))
@@ -64,10 +73,14 @@ public struct EmbeddingRow: ReportRow, Equatable {
 
   /// The fields, always in this order.
   public var fields: [(key: String, value: ReportValue)] {
-    [("mode", .text(mode)), ("model", .text(model)), ("texts", .integer(texts)), ("tokens", .integer(tokens))]
+    [
+      ("mode", .text(mode)), ("model", .text(model)), ("callers", .integer(callers)), ("texts", .integer(texts)),
+      ("tokens", .integer(tokens)),
+    ]
       + timing.fields + [
         ("sample_seconds", .numbers(samples)), ("tokens_per_s", .number(tokensPerSecond)),
-        ("texts_per_s", .number(textsPerSecond)), ("call_p50_ms", .number(callMedian)),
+        ("texts_per_s", .number(textsPerSecond)), ("of_one_caller", .init(throughputRatio)),
+        ("call_p50_ms", .number(callMedian)),
         ("call_p99_ms", .number(callHigh)), ("gflops", .number(gflops)), ("peak_fraction", .init(peakFraction)),
         ("padding_efficiency", .number(paddingEfficiency)), ("load_ms", .number(loading.seconds * 1e3)),
         ("load_resident_bytes", .init(loading.residentGrowth)), ("weight_bytes", .integer(loading.weightBytes)),
@@ -86,7 +99,9 @@ public struct EmbeddingRow: ReportRow, Equatable {
   /// The median absolute deviation of the time.
   public var deviationMilliseconds: Double { timing.deviationMilliseconds }
   /// What is wrong with the results.
-  public var faults: [String] { checks.faults }
+  public var faults: [String] {
+    checks.faults + (areRowsEqual == false ? ["tasks at once got other bits than one caller"] : [])
+  }
 
   /// The columns of the table.
   public static let columns: [TableColumn<EmbeddingRow>] = [
@@ -97,6 +112,7 @@ public struct EmbeddingRow: ReportRow, Equatable {
     TableColumn("± MAD") { Decimals.fixed($0.timing.deviationMilliseconds, 3) },
     TableColumn("texts/s") { Decimals.short($0.textsPerSecond) },
     TableColumn("tokens/s") { Decimals.short($0.tokensPerSecond) },
+    TableColumn("of one caller") { row in row.throughputRatio.map { Decimals.fixed($0, 3) } ?? "–" },
     TableColumn("call p50 ms") { Decimals.fixed($0.callMedian, 3) },
     TableColumn("p99") { Decimals.fixed($0.callHigh, 3) },
     TableColumn("GFLOP/s") { Decimals.short($0.gflops) },

@@ -39,7 +39,9 @@ public struct TextGenerator<Model: LanguageModel, Text: Tokenizer>: Sendable {
 
   /// The tokens of a prompt, with those of the tokenizer's template; the model's first token where there would be none.
   ///
-  /// - Parameter index: which prompt errors name.
+  /// - Parameters:
+  ///   - prompt: the text to go on from.
+  ///   - index: which prompt errors name.
   /// - Throws: ``GenerationError`` when there are none, too many, or such as the model does not know.
   public func ids(ofPrompt prompt: String, index: Int = 0) throws(GenerationError) -> [Int] {
     // One token too many tells that there are too many; what is behind it is not looked at. A template alone may have more.

@@ -50,13 +50,15 @@ public struct TextStream<Model: LanguageModel, Text: Tokenizer>: AsyncSequence, 
           } else {
             // Prompts are cut into tokens there too: a long one takes a while.
             let stream = stream
-            session = Guarded(
-              try await CallerThreads.shared.run {
-                Result { () throws(GenerationError) in try TextSession(stream) }
-              }.get())
+            let begun = await CallerThreads.shared.runUnlessCancelled {
+              Result { () throws(GenerationError) in try TextSession(stream) }
+            }
+            guard let begun else { throw CancellationError() }
+            session = Guarded(try begun.get())
           }
           self.session = session
-          let result = await CallerThreads.shared.run { session.withLock { $0.step() } }
+          let result = await CallerThreads.shared.runUnlessCancelled { session.withLock { $0.step() } }
+          guard let result else { throw CancellationError() }
           (pieces, isDone) = try result.get()
         }
       } catch {

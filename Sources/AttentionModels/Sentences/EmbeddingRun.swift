@@ -1,36 +1,70 @@
 import AttentionCore
 import AttentionTensors
 
-/// One call of a ``SentenceEncoder``: texts to tokens, tokens to batches, batches to rows at their places.
+/// One call of a ``SentenceEncoder``: texts to tokens, tokens to batches, batches to rows at their places. It may pause
+/// between batches, and go on on another thread.
 struct EmbeddingRun: Sendable {
-  let encoder: SentenceEncoder
-  let options: EmbeddingOptions
-  let progress: (@Sendable (EmbeddingProgress) -> Void)?
-  let isCancelled: @Sendable () -> Bool
+  /// How a turn ends.
+  enum Turn: Sendable {
+    /// All texts are embedded.
+    case result(EmbeddingResult)
+    /// Others wanted the thread, and batches are left.
+    case paused
+    /// The call was cancelled.
+    case cancelled
+  }
 
-  /// nil if it was cancelled.
-  func result(_ texts: [String]) -> EmbeddingResult? {
-    var counts: [Int] = []
-    var truncated: [Bool] = []
+  private let work: BatchWork
+  private let options: EmbeddingOptions
+  private let texts: [String]
+  private var rows: Tensor
+  private var counts: [Int] = []
+  private var truncated: [Bool] = []
+  /// The texts at hand: a part at a time, so that what the tokens of all texts would take is bounded.
+  private var part = 0..<0
+  /// Their tokens.
+  private var encodings: [Encoding] = []
+  /// Of the part, those that are not embedded.
+  private var batches: [[Int]] = []
+
+  init(
+    _ encoder: SentenceEncoder, _ texts: [String], options: EmbeddingOptions,
+    progress: (@Sendable (EmbeddingProgress) -> Void)?, isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) {
+    work = BatchWork(
+      encoder: encoder, progress: progress, isCancelled: isCancelled,
+      state: Guarded(EmbeddingProgress(completed: 0, total: texts.count, tokens: 0)))
+    self.options = options
+    self.texts = texts
+    rows = Tensor(uninitialized: [texts.count, encoder.width]) { _ in }
     counts.reserveCapacity(texts.count)
     truncated.reserveCapacity(texts.count)
-    let state = Guarded(EmbeddingProgress(completed: 0, total: texts.count, tokens: 0))
-    var isWhole = !isCancelled()
-    let rows = Tensor(uninitialized: [texts.count, encoder.width]) { buffer in
-      guard let base = buffer.baseAddress else { return }
-      // A part at a time, so that what the tokens of all texts would take is bounded.
-      var first = 0
-      while first < texts.count, isWhole {
-        let part = first..<EmbeddingRun.partEnd(texts, from: first)
-        let encodings = encoder.tokenizer.encode(
-          texts[part].map { encoder.prompt + $0 }, options: encoder.encodingOptions)
-        counts += encodings.lazy.map(\.count)
-        truncated += encodings.lazy.map(\.isTruncated)
-        isWhole = embed(encodings, into: Unchecked(base + part.lowerBound * encoder.width), state)
-        first = part.upperBound
+  }
+
+  /// Goes on until all is done, or the call is cancelled, or, after a batch at the least, until it should pause.
+  mutating func turn(shouldPause: @Sendable () -> Bool = { false }) -> Turn {
+    while true {
+      guard !work.isCancelled() else { return .cancelled }
+      if batches.isEmpty {
+        guard part.upperBound < texts.count else {
+          return .result(EmbeddingResult(rows: rows, tokenCounts: counts, isTruncated: truncated))
+        }
+        beginPart()
       }
+      embedBatches(shouldPause)
+      guard batches.isEmpty || work.isCancelled() else { return .paused }
     }
-    return isWhole ? EmbeddingResult(rows: rows, tokenCounts: counts, isTruncated: truncated) : nil
+  }
+
+  private mutating func beginPart() {
+    let encoder = work.encoder
+    part = part.upperBound..<EmbeddingRun.partEnd(texts, from: part.upperBound)
+    encodings = encoder.tokenizer.encode(texts[part].map { encoder.prompt + $0 }, options: encoder.encodingOptions)
+    counts += encodings.lazy.map(\.count)
+    truncated += encodings.lazy.map(\.isTruncated)
+    let threads = WorkerPool.shared.threadCount.count
+    batches =
+      TokenBatches(lengths: encodings.map(\.count), budget: tokenBudget(threads: threads), threads: threads).batches
   }
 
   /// Where a part ends: enough texts to sort and to keep all threads busy.
@@ -43,27 +77,47 @@ struct EmbeddingRun: Sendable {
     return end
   }
 
-  private func embed(
-    _ encodings: [Encoding], into target: Unchecked<UnsafeMutablePointer<Float>>, _ state: Guarded<EmbeddingProgress>
-  ) -> Bool {
-    let threads = WorkerPool.shared.threadCount.count
-    let batches = TokenBatches(
-      lengths: encodings.map(\.count), budget: tokenBudget(threads: threads), threads: threads
-    ).batches
-    // A thread computes a batch from beginning to end: its rows stay in its cache, and nobody waits for anybody. The
-    // products of a single batch are shared.
-    if batches.count == 1 {
-      embed(encodings, batches[0], into: target.value, state)
-    } else {
-      WorkerPool.shared.forEach(batches.count) { embed(encodings, batches[$0], into: target.value, state) }
+  private mutating func embedBatches(_ shouldPause: @Sendable () -> Bool) {
+    let (work, encodings, batches, first) = (work, encodings, batches, part.lowerBound)
+    let left = Guarded<[Int]>([])
+    rows.withUnsafeMutableBufferPointer { buffer in
+      let target = Unchecked(buffer.baseAddress! + first * work.encoder.width)
+      // A thread computes a batch from beginning to end: its rows stay in its cache, and nobody waits for anybody. The
+      // products of a single batch are shared.
+      if batches.count == 1 {
+        work.embed(encodings, batches[0], into: target.value)
+      } else {
+        WorkerPool.shared.forEach(batches.count) { index in
+          if index > 0, shouldPause() {
+            left.withLock { $0.append(index) }
+          } else {
+            work.embed(encodings, batches[index], into: target.value)
+          }
+        }
+      }
     }
-    return !isCancelled()
+    self.batches = left.withLock { $0.sorted() }.map { batches[$0] }
   }
 
-  private func embed(
-    _ encodings: [Encoding], _ members: [Int], into target: UnsafeMutablePointer<Float>,
-    _ state: Guarded<EmbeddingProgress>
-  ) {
+  private func tokenBudget(threads: Int) -> Int {
+    let budget = options.tokenBudget ?? EmbeddingRun.defaultTokenBudget
+    guard let memory = options.memoryBudget else { return budget }
+    return max(1, min(budget, memory / (threads * work.encoder.model.bytesPerToken)))
+  }
+
+  /// Large enough that the weights are read for many rows, small enough that these stay in a cache.
+  static let defaultTokenBudget = 512
+}
+
+/// What is done with a batch, on any thread.
+private struct BatchWork: Sendable {
+  let encoder: SentenceEncoder
+  let progress: (@Sendable (EmbeddingProgress) -> Void)?
+  let isCancelled: @Sendable () -> Bool
+  let state: Guarded<EmbeddingProgress>
+
+  /// Puts the rows of some of the texts at their places.
+  func embed(_ encodings: [Encoding], _ members: [Int], into target: UnsafeMutablePointer<Float>) {
     guard !isCancelled() else { return }
     let layout = SequenceLayout(lengths: members.map { encodings[$0].count })
     let hidden = encoder.model(
@@ -81,13 +135,4 @@ struct EmbeddingRun: Sendable {
       progress($0)
     }
   }
-
-  private func tokenBudget(threads: Int) -> Int {
-    let budget = options.tokenBudget ?? EmbeddingRun.defaultTokenBudget
-    guard let memory = options.memoryBudget else { return budget }
-    return max(1, min(budget, memory / (threads * encoder.model.bytesPerToken)))
-  }
-
-  /// Large enough that the weights are read for many rows, small enough that these stay in a cache.
-  static let defaultTokenBudget = 512
 }

@@ -93,7 +93,9 @@ public struct SentenceEncoder: Sendable {
     for texts: [String], options: EmbeddingOptions = .init(),
     progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
   ) -> EmbeddingResult {
-    EmbeddingRun(encoder: self, options: options, progress: progress, isCancelled: { false }).result(texts)!
+    var run = EmbeddingRun(self, texts, options: options, progress: progress)
+    guard case .result(let result) = run.turn() else { preconditionFailure("SentenceEncoder: a call without a result") }
+    return result
   }
 
   /// The row of one text, `[width]`, without blocking the task's thread.
@@ -114,17 +116,30 @@ public struct SentenceEncoder: Sendable {
 
   /// The rows of texts, and how many tokens each had, without blocking the task's thread.
   ///
-  /// - Throws: `CancellationError` soon after the task was cancelled: when the batches under way are done.
+  /// Calls of many tasks take turns, so that few texts need not wait for the end of many.
+  ///
+  /// - Throws: `CancellationError` soon after the task was cancelled: at once while the call waits for its turn, or when
+  ///   the batches under way are done.
   public func result(
     for texts: [String], options: EmbeddingOptions = .init(),
     progress: (@Sendable (EmbeddingProgress) -> Void)? = nil
   ) async throws -> EmbeddingResult {
     let isCancelled = Guarded(Task.isCancelled)
     return try await withTaskCancellationHandler {
-      let run = EmbeddingRun(
-        encoder: self, options: options, progress: progress, isCancelled: { isCancelled.withLock { $0 } })
-      guard let result = await CallerThreads.shared.run({ run.result(texts) }) else { throw CancellationError() }
-      return result
+      let run = Guarded(
+        EmbeddingRun(
+          self, texts, options: options, progress: progress, isCancelled: { isCancelled.withLock { $0 } }))
+      let threads = CallerThreads.shared
+      while true {
+        let turn = await threads.runUnlessCancelled {
+          run.withLock { $0.turn(shouldPause: { threads.waitingCallCount > 0 }) }
+        }
+        switch turn {
+        case .result(let result): return result
+        case .paused: continue
+        case .cancelled, nil: throw CancellationError()
+        }
+      }
     } onCancel: {
       isCancelled.withLock { $0 = true }
     }

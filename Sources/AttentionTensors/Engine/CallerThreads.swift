@@ -8,7 +8,8 @@
 ///
 /// A call may wait for a permit of the ``WorkerPool``, or for the last indices of its job. On one of Swift concurrency's
 /// threads it would hold one of few, and on a worker it would count as nested and run in place. So each call of an
-/// `async` entry point is queued here, first come first served, and its task is suspended until it is done.
+/// `async` entry point is queued here, first come first served, and its task is suspended until it is done. One that takes
+/// long goes on in turns: it ends its turn when others wait, and queues again behind them.
 ///
 /// Threads are started when a call finds none idle, up to a limit, and kept. They compute under the pool's permits as
 /// any caller does.
@@ -22,7 +23,17 @@ package final class CallerThreads: @unchecked Sendable {
   /// call under way holds its results and its scratch.
   package static let shared = CallerThreads { max(4, WorkerPool.shared.threadCount.count) }
 
-  private typealias Call = @Sendable () -> Void
+  /// A call from when it is made until a thread takes it up.
+  private final class Call: @unchecked Sendable {
+    // @unchecked: all is guarded by the threads' `lock`.
+
+    /// Computes, and lets the task go on.
+    var body: (@Sendable () -> Void)?
+    /// Lets the task go on without it.
+    var abandon: (@Sendable () -> Void)?
+    /// Whether the task was cancelled before a thread took the call up.
+    var isWithdrawn = false
+  }
 
   private let lock = Lock()
   private let work = Condition()
@@ -49,19 +60,40 @@ package final class CallerThreads: @unchecked Sendable {
   ///
   /// Where the system has started none at all, `body` runs on the task's own thread.
   package func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
+    guard let answer = await answer(to: Call(), body) else { fatalError("CallerThreads: a call gave no result") }
+    return answer
+  }
+
+  /// ``run(_:)`` unless the task is cancelled before a thread takes the call up: then the task goes on at once with nil, and
+  /// `body` never runs.
+  package func runUnlessCancelled<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result? {
+    let call = Call()
+    return await withTaskCancellationHandler {
+      await answer(to: call, body)
+    } onCancel: {
+      withdraw(call)
+    }
+  }
+
+  /// The calls that no thread is free for. While there are some, a long call does well to end its turn, and to queue again.
+  package var waitingCallCount: Int { lock.withLock { max(0, queue.count - idleThreads) } }
+
+  private func answer<Result: Sendable>(to call: Call, _ body: @escaping @Sendable () -> Result) async -> Result? {
     // The result goes by a lock: what a continuation orders, the thread sanitizer on Linux does not see.
     let result = Guarded<Result?>(nil)
     // The task may write to what the body holds as soon as it goes on: by then the body is gone from the other thread.
     let body = Guarded<(@Sendable () -> Result)?>(body)
     await withUnsafeContinuation { continuation in
-      submit {
+      submit(call) {
         let answer = body.withLock { $0.take() }!()
         result.withLock { $0 = answer }
         continuation.resume()
+      } abandon: {
+        _ = body.withLock { $0.take() }
+        continuation.resume()
       }
     }
-    guard let answer = result.withLock({ $0.take() }) else { fatalError("CallerThreads: a call gave no result") }
-    return answer
+    return result.withLock { $0.take() }
   }
 
   /// Asks the system for threads again, although it has refused some.
@@ -84,17 +116,36 @@ package final class CallerThreads: @unchecked Sendable {
     }
   }
 
-  private func submit(_ call: @escaping Call) {
+  private func submit(
+    _ call: Call, _ body: @escaping @Sendable () -> Void, abandon: @escaping @Sendable () -> Void
+  ) {
     let limit = limit()
     lock.acquire()
+    guard !call.isWithdrawn else {
+      lock.release()
+      return abandon()
+    }
     if idleThreads <= queue.count, threads < limit, mayStartThreads { startOneThread() }
     guard threads > 0 else {
       lock.release()
-      return call()
+      return body()
     }
+    (call.body, call.abandon) = (body, abandon)
     queue.append(call)
     work.signal()
     lock.release()
+  }
+
+  /// Takes a call out of the queue, or keeps it out, unless a thread has taken it up.
+  private func withdraw(_ call: Call) {
+    let abandon: (@Sendable () -> Void)? = lock.withLock {
+      call.isWithdrawn = true
+      guard let place = queue.firstIndex(where: { $0 === call }) else { return nil }
+      queue.remove(at: place)
+      call.body = nil
+      return call.abandon.take()
+    }
+    abandon?()
   }
 
   /// Under the lock.
@@ -113,12 +164,14 @@ package final class CallerThreads: @unchecked Sendable {
     while true { nextCall()() }
   }
 
-  private func nextCall() -> Call {
+  private func nextCall() -> @Sendable () -> Void {
     lock.withLock {
       idleThreads += 1
       while queue.isEmpty { work.wait(lock) }
       idleThreads -= 1
-      return queue.removeFirst()
+      let call = queue.removeFirst()
+      call.abandon = nil
+      return call.body.take()!
     }
   }
 }

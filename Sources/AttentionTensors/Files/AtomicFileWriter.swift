@@ -80,6 +80,14 @@ struct AtomicFileWriter: ~Copyable {
     try result.get()
   }
 
+  /// Writes over the first bytes.
+  func overwriteStart(with bytes: [UInt8]) throws(TensorFileError) {
+    guard lseek(descriptor, 0, SEEK_SET) == 0 else {
+      throw TensorFileError(file: path, reason: .cannotWrite(code: errno))
+    }
+    try write(bytes)
+  }
+
   /// Brings the bytes to the disk and the file under its name.
   mutating func commit() throws(TensorFileError) {
     while fsync(descriptor) != 0 {

@@ -62,14 +62,18 @@ struct NumPyHeader: Sendable {
   }
 
   /// The bytes of a file in front of its data: version 1.0, or 2.0 when the header is too long for that.
-  static func serialized(type: NumPyType, shape: [Int], file: String) throws(TensorFileError) -> [UInt8] {
+  ///
+  /// - Parameter count: as many bytes at the least, a multiple of ``alignment``.
+  static func serialized(
+    type: NumPyType, shape: [Int], atLeast count: Int = 0, file: String
+  ) throws(TensorFileError) -> [UInt8] {
     // One axis still needs its comma to be a tuple.
     let tuple = shape.count == 1 ? "(\(shape[0]),)" : "(\(shape.map(String.init).joined(separator: ", ")))"
     let literal = Array("{'descr': '\(type.rawValue)', 'fortran_order': False, 'shape': \(tuple), }".utf8)
 
     func paddedLength(lengthFieldSize: Int) -> Int {
       let fixed = magic.count + 2 + lengthFieldSize
-      return (fixed + literal.count + 1 + alignment - 1) / alignment * alignment - fixed
+      return max(count, (fixed + literal.count + 1 + alignment - 1) / alignment * alignment) - fixed
     }
     let isShort = paddedLength(lengthFieldSize: 2) <= Int(UInt16.max)
     let lengthFieldSize = isShort ? 2 : 4

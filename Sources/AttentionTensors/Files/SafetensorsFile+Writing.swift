@@ -26,6 +26,19 @@ extension SafetensorsFile {
   package static func serializedHeader(
     of tensors: [(name: String, contents: TensorFileContents)], metadata: [String: String], file: String
   ) throws(TensorFileError) -> [UInt8] {
+    for (name, contents) in tensors { try contents.check(file: file, tensor: name) }
+    return try serializedHeader(
+      of: tensors.map { ($0.name, $0.contents.safetensorsType, $0.contents.shape, $0.contents.byteCount) },
+      metadata: metadata, file: file)
+  }
+
+  /// The length of the header and the header.
+  ///
+  /// - Parameter count: as many bytes at the least, a multiple of 8.
+  static func serializedHeader(
+    of tensors: [(name: String, type: SafetensorsType, shape: [Int], byteCount: Int)], metadata: [String: String] = [:],
+    atLeast count: Int = 0, file: String
+  ) throws(TensorFileError) -> [UInt8] {
     var json = JSONWriter()
     json.beginObject()
     if !metadata.isEmpty {
@@ -39,22 +52,21 @@ extension SafetensorsFile {
     }
     var names: Set<UTF8Key> = []
     var end = 0
-    for (name, contents) in tensors {
+    for (name, type, shape, byteCount) in tensors {
       guard !name.utf8.elementsEqual(SafetensorsHeader.metadataKey.utf8) else {
         throw TensorFileError(file: file, tensor: name, reason: .reservedName)
       }
       guard names.insert(UTF8Key(name)).inserted else {
         throw TensorFileError(file: file, tensor: name, reason: .duplicateName)
       }
-      try contents.check(file: file, tensor: name)
       let begin = end
-      end += contents.byteCount
+      end += byteCount
       json.key(name)
       json.beginObject()
       json.key("dtype")
-      json.string(contents.safetensorsType.rawValue)
+      json.string(type.rawValue)
       json.key("shape")
-      json.integers(contents.shape)
+      json.integers(shape)
       json.key("data_offsets")
       json.integers([begin, end])
       json.endObject()
@@ -62,7 +74,8 @@ extension SafetensorsFile {
     json.endObject()
 
     var header = json.bytes
-    header.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - header.count % 8) % 8))
+    let padding = max((8 - header.count % 8) % 8, count - 8 - header.count)
+    header.append(contentsOf: repeatElement(UInt8(ascii: " "), count: padding))
     guard header.count <= SafetensorsHeader.lengthLimit else {
       throw TensorFileError(
         file: file,

@@ -110,4 +110,21 @@ import Testing
       }
     }
   }
+
+  @Test("MiniLM that was saved reads back with the same bits")
+  func saved() throws {
+    let (encoder, texts) = (try Self.encoder.get(), try Self.texts())
+    let expected: Tensor = encoder.embed(texts)
+    // To be looked at by `scripts/check-saved-encoders`.
+    let kept = ProcessInfo.processInfo.environment["ATTENTION_TEST_SAVED_MODELS"]
+    func check(_ folder: URL) throws {
+      try encoder.save(to: folder.modelFolder)
+      #expect(haveSameBits(try SentenceEncoder(folder.modelFolder).embed(texts), expected))
+    }
+    if let kept {
+      try check(URL(filePath: kept).appending(path: "sentence-encoders/minilm"))
+    } else {
+      try ModelFiles.withTemporaryFolder(check)
+    }
+  }
 }

@@ -71,7 +71,7 @@ struct LetterTokenizer: Tokenizer {
     }
     for options in [
       EmbeddingOptions(tokenBudget: 1), .init(tokenBudget: 200), .init(tokenBudget: 1 << 20), .init(memoryBudget: 1),
-      .init(memoryBudget: 1 << 18),
+      .init(memoryBudget: 1 << 18), .init(tokenBudget: .max), .init(tokenBudget: .max, memoryBudget: .max),
     ] {
       let rows: Tensor = encoder.embed(texts, options: options)
       #expect(Self.areEqual(rows, together), "\(options)")
@@ -186,6 +186,54 @@ struct LetterTokenizer: Tokenizer {
     late.cancel()
     await #expect(throws: CancellationError.self) { try await late.value }
     #expect(never.withLock { $0 } == 0)
+  }
+
+  @Test("A cancelled call that waits for its turn ends while others hold all threads")
+  func cancellationInTheQueue() async throws {
+    let (encoder, texts) = (Self.encoder(), Self.texts(3))
+    let isOpen = Guarded(false)
+    let holders = (0..<100).map { _ in
+      Task { await CallerThreads.shared.run { while !isOpen.withLock({ $0 }) { usleep(50) } } }
+    }
+    while CallerThreads.shared.waitingCallCount == 0 { await Task.yield() }
+    let progress = Guarded(0)
+    let task = Task { try await encoder.embed(texts) { _ in progress.withLock { $0 += 1 } } }
+    // Time to get into the queue; the result is the same if it does not.
+    for _ in 0..<1000 { await Task.yield() }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(progress.withLock { $0 } == 0)
+    isOpen.withLock { $0 = true }
+    for holder in holders { await holder.value }
+    let rows = try await encoder.embed(texts)
+    let alone = { () -> Tensor in encoder.embed(texts) }()
+    #expect(Self.areEqual(rows, alone))
+  }
+
+  @Test("Long calls take turns: each of many has begun before the first one ends")
+  func turns() async throws {
+    let (encoder, count) = (Self.encoder(), 24)
+    let texts = Self.texts(150)
+    let alone = { () -> Tensor in encoder.embed(texts) }()
+    // The calls that were made, those that have come to a batch, and of these as many as at the end of the first.
+    let state = Guarded((made: 0, begun: Set<Int>(), begunAtFirstEnd: 0))
+    let results = try await withThrowingTaskGroup(of: Tensor.self) { group in
+      for call in 0..<count {
+        group.addTask {
+          state.withLock { $0.made += 1 }
+          let rows = try await encoder.embed(texts, options: EmbeddingOptions(tokenBudget: 64)) { _ in
+            state.withLock { _ = $0.begun.insert(call) }
+            while state.withLock({ $0.made < count }) { usleep(50) }
+          }
+          state.withLock { if $0.begunAtFirstEnd == 0 { $0.begunAtFirstEnd = $0.begun.count } }
+          return rows
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(results.count == count)
+    for rows in results { #expect(Self.areEqual(rows, alone)) }
+    #expect(state.withLock { $0.begunAtFirstEnd } >= 20)
   }
 
   @Test("What a text looks like inside: tokens, states and weights")

@@ -51,6 +51,17 @@ struct TokenizerFileErrorTests {
     .word(#""[CLS]":{"id""#, #""[XXX]":{"id""#, "the template's token \"[CLS]\" is not in special_tokens"),
     .word(#"{"id":"A","type_id":0}},"#, #"{"id":"C","type_id":0}},"#, "is not A or B"),
     .word(#"{"id":"A","type_id":0}},"#, #"{"id":"A","type_id":-1}},"#, "type_id is not a whole number"),
+    .word(
+      #"{"Sequence":{"id":"A","type_id":0}},"#,
+      #"{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"A","type_id":0}},"#,
+      "post_processor.single is not a template with text A once"),
+    .word(
+      #""single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},"#,
+      #""single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},"#, "post_processor.single is not a template with text A"),
+    .word(
+      #"{"Sequence":{"id":"B","type_id":1}},"#,
+      #"{"Sequence":{"id":"B","type_id":1}},{"Sequence":{"id":"B","type_id":1}},"#,
+      "post_processor.pair is not a template with texts A and B once each"),
     .word(#"{"type":"WordPiece","prefix""#, #"{"type":"Metaspace","prefix""#, "decoder.type: \"Metaspace\""),
     .word(###""prefix":"##""###, #""prefix":4"#, "decoder.prefix is not a string"),
     .word(

@@ -40,6 +40,20 @@ struct VocabularyFileTests {
     }
   }
 
+  /// The same flags beside tokenizer.json have the last word over what that says; its vocabulary stays.
+  @Test(arguments: configurations.filter { !$0.0.contains("unk_token") })
+  func theConfigurationOverridesTheFile(configuration: String, text: String, tokens: [String]) throws {
+    for file in [
+      SampleTokenizers.wordPiece,
+      SampleTokenizers.wordPiece.replacingOccurrences(of: #""strip_accents":null"#, with: #""strip_accents":true"#),
+    ] {
+      try withModelFolder(["tokenizer.json": file, "tokenizer_config.json": configuration]) { folder in
+        let tokenizer = try SubwordTokenizer(folder)
+        #expect(tokenizer.tokens(tokenizer.encode(text, options: EncodingOptions(addsTemplate: false))) == tokens)
+      }
+    }
+  }
+
   @Test func withoutTheTokensThereIsNoTemplate() throws {
     try withModelFolder(["vocab.txt": "[UNK]\na\na\n\nb"]) { folder in
       let tokenizer = try SubwordTokenizer(vocabulary: folder.path + "/vocab.txt")

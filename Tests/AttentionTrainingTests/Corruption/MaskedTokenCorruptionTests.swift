@@ -1,5 +1,6 @@
-import AttentionTraining
 import Attention
+import AttentionTestSupport
+import AttentionTraining
 import Testing
 
 /// A number of successes among trials lies within five standard deviations of its mean.
@@ -111,7 +112,7 @@ func expectBinomial(
     let outside = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = MaskingVocabulary(size: 4, maskID: 4)
     }
-    #expect(String(decoding: outside?.standardErrorContent ?? [], as: UTF8.self).contains("a vocabulary of 4 tokens"))
+    #expect(message(outside).contains("a vocabulary of 4 tokens"))
     await #expect(processExitsWith: .failure) {
       _ = MaskedTokenCorruption(MaskingVocabulary(size: 4, maskID: 3), share: 1.5)
     }

@@ -172,7 +172,7 @@ import Testing
   }
 
   @Test func `whole words are hidden by their spans`() throws {
-    let text = try documents(madeText(lines: 400, seed: 3), .blocks(count: 8)).cut(.lines)
+    let text = try textDocuments(madeText(lines: 400, seed: 3), .blocks(count: 8)).cut(.lines)
     let tokenizer = BytePairTrainer(
       vocabularySize: 300, specialTokens: ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     ).train(on: text.texts)

@@ -25,7 +25,7 @@ import Testing
   @Test(arguments: ["", "\n", " \t\r\n\n ", "\u{FEFF}", "\u{FEFF}\n"])
   func `a file without text is empty`(text: String) throws {
     for cut in [TextCut.whole, .paragraphs, .lines, .blocks(count: 3)] {
-      let error = #expect(throws: TextDataError.self) { try documents(text, cut) }
+      let error = #expect(throws: TextDataError.self) { try textDocuments(text, cut) }
       #expect(error?.reason == .empty)
     }
   }
@@ -55,7 +55,7 @@ import Testing
   // MARK: Split
 
   @Test func `every third document is held out, and each is on one side`() throws {
-    let text = try documents((0..<10).map(String.init).joined(separator: "\n"), .lines)
+    let text = try textDocuments((0..<10).map(String.init).joined(separator: "\n"), .lines)
     let (training, heldOut) = try text.split(.every(3))
     #expect(training.all == ["0", "1", "3", "4", "6", "7", "9"])
     #expect(heldOut.all == ["2", "5", "8"])
@@ -64,7 +64,7 @@ import Testing
 
   @Test(arguments: [(0.1, 1), (0.2, 2), (0.5, 5), (0.95, 9), (0.01, 1)])
   func `a tail holds the share's bytes as nearly as documents allow`(share: Double, count: Int) throws {
-    let text = try documents((0..<10).map { _ in "12345" }.joined(separator: "\n"), .lines)
+    let text = try textDocuments((0..<10).map { _ in "12345" }.joined(separator: "\n"), .lines)
     let (training, heldOut) = try text.split(.tail(share: share))
     #expect(heldOut.count == count && training.count == 10 - count)
   }
@@ -79,7 +79,7 @@ import Testing
   @Test(arguments: [0.05, 0.25, 0.9])
   func `of one document the tail is its last lines`(share: Double) throws {
     let text = madeText(lines: 1_000, seed: 7)
-    let (training, heldOut) = try documents(text, .whole).split(.tail(share: share))
+    let (training, heldOut) = try textDocuments(text, .whole).split(.tail(share: share))
     #expect(training.all[0] + heldOut.all[0] == text)
     #expect(training.all[0].hasSuffix("\n"))
     #expect(abs(Double(heldOut.byteCount) / Double(text.utf8.count) - share) < 0.01)

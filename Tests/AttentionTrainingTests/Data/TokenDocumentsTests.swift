@@ -13,7 +13,7 @@ import Testing
 
   @Test(arguments: [TextCut.whole, .lines, .blocks(count: 7)])
   func `tokens are those of each text alone, however the work is cut`(cut: TextCut) throws {
-    let texts = try documents(Self.text, cut)
+    let texts = try textDocuments(Self.text, cut)
     #expect(cut != .whole || texts.byteCount > 3 << 18, "long enough for several pieces")
     let tokens = TokenDocuments(texts, tokenizer: Self.tokenizer)
     #expect(tokens.count == texts.count)
@@ -49,7 +49,7 @@ import Testing
   @Test(arguments: ["x", "世", "word "])
   func `one giant line is read in pieces`(unit: String) throws {
     let line = String(repeating: unit, count: (4 << 20) / unit.utf8.count)
-    let tokens = TokenDocuments(try documents(line, .whole), tokenizer: Self.tokenizer)
+    let tokens = TokenDocuments(try textDocuments(line, .whole), tokenizer: Self.tokenizer)
     #expect(tokens.count == 1)
     #expect(Self.tokenizer.decode(tokens.ids(of: 0)) == line)
     if unit == "word " { #expect(tokens.ids(of: 0) == encoded(line, Self.tokenizer).ids) }

@@ -5,7 +5,7 @@ import Foundation
 import Testing
 
 @Suite struct MaskedTokensTests {
-  /// The mean of −log softmax(scores)[label] in float64, over the rows with a label.
+  /// The sum of −log softmax(scores)[label] in float64, over the rows with a label.
   static func crossEntropy(_ scores: [Double], _ labels: [Int]) -> Double {
     let classes = scores.count / labels.count
     return labels.enumerated().reduce(0) { sum, item in

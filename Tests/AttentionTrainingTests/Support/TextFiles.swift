@@ -14,7 +14,7 @@ func withFile<Result>(_ bytes: some Sequence<UInt8>, _ body: (String) throws -> 
 }
 
 /// Reads documents from a file that holds this text.
-func documents(_ text: String, _ cut: TextCut) throws -> TextDocuments {
+func textDocuments(_ text: String, _ cut: TextCut) throws -> TextDocuments {
   try withFile(text.utf8) { try TextDocuments(contentsOf: $0, cut: cut) }
 }
 
