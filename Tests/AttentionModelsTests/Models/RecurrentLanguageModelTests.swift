@@ -132,11 +132,14 @@ struct RecurrentLanguageModelFixture: Decodable {
     #expect(agree(next, whole.gathered(rows: [3, 6, 10])))
     // Of a part nothing can be forgotten; of nothing and of everything it can.
     let before = state
-    #expect(!state.truncate(sequence: 2, toLength: 2))
+    let ofAPart = state.truncate(sequence: 2, toLength: 2)
+    #expect(!ofAPart)
     #expect(haveSameBits(state.hidden, before.hidden) && state.lengths == before.lengths)
-    #expect(state.truncate(sequence: 2, toLength: 3))
+    let ofNothing = state.truncate(sequence: 2, toLength: 3)
+    #expect(ofNothing)
     #expect(haveSameBits(state.hidden, before.hidden))
-    #expect(state.truncate(sequence: 2, toLength: 0))
+    let ofEverything = state.truncate(sequence: 2, toLength: 0)
+    #expect(ofEverything)
     #expect(state.lengths == [2, 0, 0])
     let again = model.scores(after: [4, 4, 4], layout: one, state: &state)
     let fresh = model.scores(
@@ -147,7 +150,7 @@ struct RecurrentLanguageModelFixture: Decodable {
   @Test("A prefix that a model has read is gone on from, or read again where it differs")
   func prefix() async throws {
     let model = try RecurrentLanguageModelFixture.model("gru")
-    let generator = TextGenerator(model: model, tokenizer: LetterTokenizer())
+    let generator = TextGenerator(model: model, tokenizer: PromptLetters())
     let options = GenerationOptions(maximumNewTokens: 6, endIDs: [])
     let prefix = try await generator.prefix("abc")
     for prompts in [["abcd", "abcx"], ["abcd", "abx", "z"]] {
@@ -312,7 +315,7 @@ struct RecurrentLanguageModelFixture: Decodable {
 }
 
 /// Letters a to z as the ids 3 to 28.
-struct LetterTokenizer: Tokenizer {
+struct PromptLetters: Tokenizer {
   var idLimit: Int { 29 }
   func encode(_ text: String, pair: String?, options: EncodingOptions) -> Encoding {
     let ids = text.utf8.filter { (97...122).contains($0) }.map { Int($0) - 94 }
