@@ -36,7 +36,8 @@ extension Encoding {
         let kind = CharacterClass(of: scalar)
         let isMark = kind.contains(.punctuation) || CharacterClass.isIdeograph(scalar)
         if isMark { mark = scalars }
-        if isMark || kind.contains(.whitespace) || kind.contains(.space) { separator = scalars }
+        // Controls such as a vertical tab are white space to Unicode; BERT drops them inside words.
+        if isMark || kind.intersection([.whitespace, .removed]) == .whitespace { separator = scalars }
         scalars += 1
       }
       if let end { starts[index] = range.lowerBound >= end && (separator >= end || mark >= end - 1) }
