@@ -178,6 +178,33 @@ import Testing
     #expect(message(bias).contains("linear: a bias [3] for a weight [5, 3]"))
   }
 
+  /// Reading a weight out of its panels takes all threads, some of which may wait for the weight.
+  @Test func weightsAreReadWhileOthersCompute() async {
+    var generator = SeededGenerator(seed: 5)
+    let layer = Linear(inputs: 256, outputs: 512, using: &generator)
+    let (weight, x) = (layer.weight, Tensor(randomNormal: [64, 256], using: &generator))
+    let result = layer(x)
+    await withTaskGroup(of: Bool.self) { group in
+      for caller in 0..<8 {
+        group.addTask {
+          await onThread {
+            // Inside of the pool's turns, as a batch of sentences is.
+            let isRight = Guarded(true)
+            for _ in 0..<20 {
+              WorkerPool.shared.forEach(4) { _ in
+                let isSame = caller % 2 == 0 ? layer.weight == weight : layer(x) == result
+                if !isSame { isRight.withLock { $0 = false } }
+              }
+              if caller % 2 == 0, layer.weight != weight { isRight.withLock { $0 = false } }
+            }
+            return isRight.withLock { $0 }
+          }
+        }
+      }
+      for await isRight in group { #expect(isRight) }
+    }
+  }
+
   private static var generator: SeededGenerator {
     get { SeededGenerator(seed: 1) }
     set {}

@@ -30,11 +30,14 @@ final class LinearWeight: Sendable {
 
   /// The rows, tracked if they were; copied out of panels if need be.
   var rows: Tensor {
-    form.withLock { form in
-      if let rows = form.rows { return rows }
-      let parts = form.parts.sorted { $0.outputs.lowerBound < $1.outputs.lowerBound }
-      return Tensor.concatenated(parts.map { $0.matrix.unpackedTransposed() })
-    }
+    // Outside of the lock: who waits for threads while others wait for the lock on those threads waits for ever.
+    let (rows, parts) = form.withLock { ($0.rows, $0.parts) }
+    return rows ?? LinearWeight.unpacked(parts)
+  }
+
+  private static func unpacked(_ parts: [(outputs: Range<Int>, matrix: PackedMatrix)]) -> Tensor {
+    Tensor.concatenated(
+      parts.sorted { $0.outputs.lowerBound < $1.outputs.lowerBound }.map { $0.matrix.unpackedTransposed() })
   }
 
   /// Takes the rows out until ``putBack(_:)``, if they are the only form: whoever has them can then write to them in place.
@@ -60,21 +63,23 @@ final class LinearWeight: Sendable {
 
   var isTracked: Bool { form.withLock { $0.rows?.isTracked ?? false } }
 
-  /// The panels of some outputs, packed at the first call.
+  /// The panels of some outputs, packed at the first call. Tasks that come at the same time may pack them, too: one form
+  /// stays.
   func packed(_ outputs: Range<Int>) -> PackedMatrix {
-    form.withLock { form in
-      if let part = form.parts.first(where: { $0.outputs == outputs }) { return part.matrix }
-      let rows =
-        form.rows
-        ?? Tensor.concatenated(
-          form.parts.sorted { $0.outputs.lowerBound < $1.outputs.lowerBound }.map { $0.matrix.unpackedTransposed() })
-      let matrix = PackedMatrix(
-        transposing: outputs == 0..<shape[0] ? rows.detached() : rows.detached().sliced(outputs))
+    func stored(_ form: Form) -> PackedMatrix? { form.parts.first { $0.outputs == outputs }?.matrix }
+    let (found, kept, parts) = form.withLock { (stored($0), $0.rows, $0.parts) }
+    if let found { return found }
+    // Outside of the lock, as above.
+    let rows = kept ?? LinearWeight.unpacked(parts)
+    let matrix = PackedMatrix(
+      transposing: outputs == 0..<shape[0] ? rows.detached() : rows.detached().sliced(outputs))
+    return form.withLock { form in
+      if let found = stored(form) { return found }
       // Other cuts of the same rows would be kept twice.
       form.parts.removeAll { $0.outputs.overlaps(outputs) }
       form.parts.append((outputs, matrix))
       let isWhole = form.parts.reduce(0) { $0 + $1.outputs.count } == shape[0]
-      form.rows = isWhole ? nil : rows
+      form.rows = isWhole ? nil : form.rows ?? rows
       return matrix
     }
   }
