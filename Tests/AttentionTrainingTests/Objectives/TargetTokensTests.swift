@@ -18,7 +18,7 @@ import Testing
     let model = Self.model(12, isTied: isTied).tracked()
     let (sources, targets) = ([[5, 9, 2], [], [7]], [[7, 4], [3], []])
     let batch = PairBatch(sources: sources, targets: targets, beginID: 0, endID: 1)
-    let objective = TargetTokens()
+    let objective = TargetTokens<EncoderDecoder>()
     #expect(objective.itemCounts(of: batch) == [6])
     #expect(objective.tokenCount(of: batch) == 4 + 6)
     let sum = objective.lossSums(of: model, on: batch, dropout: nil)
@@ -34,7 +34,7 @@ import Testing
     let model = Self.model(12)
     let batch = PairBatch(sources: [[5, 9]], targets: [[7, 4]], beginID: 0, endID: 1)
     func loss(_ smoothing: Float, _ key: DropoutKey?) -> Float {
-      TargetTokens(smoothing: smoothing).lossSums(of: model, on: batch, dropout: key)[0].scalars[0]
+      TargetTokens<EncoderDecoder>(smoothing: smoothing).lossSums(of: model, on: batch, dropout: key)[0].scalars[0]
     }
     #expect(loss(0.1, nil) == loss(0, nil))
     #expect(loss(0.1, DropoutKey(seed: 1)) != loss(0, DropoutKey(seed: 1)))
