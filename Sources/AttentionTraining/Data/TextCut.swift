@@ -79,7 +79,8 @@ extension TextCut {
     var start = range.lowerBound
     for block in 1..<max(1, count) where share(block) > start {
       let end = place(from: share(block), to: share(block + 1), of: text)
-      guard end > start, end < range.upperBound else { continue }
+      // A block may be smaller than a character.
+      guard end > start, end < range.upperBound, text[end] & 0xC0 != 0x80 else { continue }
       ranges.append(start..<end)
       start = end
     }

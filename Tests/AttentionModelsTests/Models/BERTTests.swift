@@ -69,7 +69,7 @@ import Testing
     model.pooler = nil
     try Self.folder(of: model) { folder, _ in
       let error = #expect(throws: ModelFileError.self) { try BERT(folder) }
-      #expect(error?.reason == .missingTensor(name: "bert.pooler.dense.weight"))
+      #expect(error?.reason == .missingTensor(name: "bert.pooler.dense.bias"))
     }
   }
 

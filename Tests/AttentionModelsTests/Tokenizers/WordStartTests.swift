@@ -24,7 +24,7 @@ import Testing
       if $1.1 { $0.append($1.0) } else { $0[$0.count - 1] += $1.0 }
     }
     let bytes = { (text: String) in text.utf8.map { SampleTokenizers.characters[Int($0)] }.joined() }
-    // Each ideograph is a word of its own.
+    // Each ideograph is a word of its own; white space goes with what follows, if that is no other word.
     #expect(words == ["the", "Ġthe" + bytes("é"), "Ġthe", bytes("\n"), bytes("世"), bytes("世"), "Ġ" + "x"])
   }
 
