@@ -44,7 +44,7 @@ struct AliasTable: Sendable {
   @inline(__always)
   func draw(_ bits: UInt64) -> Int32 {
     // The upper half chooses the place, of 2³² so many; the lower half, of 2²⁴, whether it stays.
-    let place = Int((bits >> 32) &* UInt64(shares.count) >> 32)
+    let place = Int(((bits >> 32) &* UInt64(shares.count)) >> 32)
     return Float(bits & (1 << 24 - 1)) * 0x1p-24 < shares[place] ? Int32(place) : aliases[place]
   }
 }

@@ -113,7 +113,7 @@ public struct SkipGramSampler: Sendable {
       }
       guard kept.count > 1 else { continue }
       for (place, centre) in kept.enumerated() {
-        let reach = 1 + Int((generator.next() >> 32) &* UInt64(options.window) >> 32)
+        let reach = 1 + Int(((generator.next() >> 32) &* UInt64(options.window)) >> 32)
         for other in max(0, place - reach)...min(kept.count - 1, place + reach) where other != place {
           centres.append(centre)
           targets.append(kept[other])
