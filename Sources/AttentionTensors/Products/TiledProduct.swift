@@ -145,8 +145,9 @@ package enum TiledProduct {
     private static let smallChunk = 384
     /// Our own kernel has no such limit, and takes six rows at a time.
     private static let narrowRows = 48
-    /// So many rows stay in a core's own cache while panels go by: each panel is read once.
-    private static let heldScalars = 1 << 17
+    /// So many rows, and so many of their scalars, stay in a core's own cache while panels go by, each read once.
+    private static let heldRows = 256
+    private static let heldScalars = 1 << 18
 
     init(rows: Int, inner: Int, columns: Int) {
       self.rows = rows
@@ -164,7 +165,8 @@ package enum TiledProduct {
       let panel = ProductTiles.current.panelColumns
       let panels = (columns + panel - 1) / panel
       let threads = Engine.threadCount.count
-      if isNarrow, rows <= Self.narrowRows || (rows * inner <= Self.heldScalars && panels >= 2 * threads) {
+      let isHeld = rows <= Self.heldRows && rows * inner <= Self.heldScalars && panels >= 2 * threads
+      if isNarrow, rows <= Self.narrowRows || isHeld {
         // Neighbouring panels to a thread, in whose course memory is asked for the next one.
         tileRows = rows
         taskColumns = panel * ((panels + threads - 1) / threads)
@@ -221,11 +223,16 @@ package enum TiledProduct {
         let target = result.base + rows.lowerBound * result.rowStride + part.lowerBound
         let width = min(part.upperBound, matrix.columns) - part.lowerBound
         let isLast = part.upperBound == matrix.layout.columns
-        defer { finish(part.lowerBound..<part.lowerBound + width, epilogue) }
+        let finished = part.lowerBound..<part.lowerBound + width
         guard width < part.count else {
-          return multiplyPanel(
-            source, matrix.base + first, stride, part.count, chunk: chunk, isLast: isLast, into: target,
-            resultStride: result.rowStride, adding: adding)
+          var rest = epilogue
+          var bias: UnsafePointer<Float>?
+          // Where nobody wants the sums, the bias is added on the way out of the registers.
+          if ProductTiles.current.hasNarrowProducts, epilogue.sums == nil { swap(&bias, &rest.bias) }
+          multiplyPanel(
+            source, matrix.base + first, stride, part.count, chunk: chunk, isLast: isLast,
+            bias: bias.map { $0 + part.lowerBound }, into: target, resultStride: result.rowStride, adding: adding)
+          return finish(finished, rest)
         }
         // The columns of zeros go nowhere.
         withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count * part.count) { scratch in
@@ -243,21 +250,26 @@ package enum TiledProduct {
             (target + row * result.rowStride).update(from: scratch + row * part.count, count: width)
           }
         }
+        finish(finished, epilogue)
       }
     }
 
-    /// - Parameter isLast: whether no other panel lies behind this one.
+    /// - Parameters:
+    ///   - isLast: whether no other panel lies behind this one.
+    ///   - bias: what our own kernel adds to each column.
     private func multiplyPanel(
       _ source: UnsafePointer<Float>, _ panel: UnsafePointer<Float>, _ stride: Int, _ columns: Int, chunk: Int,
-      isLast: Bool, into target: UnsafeMutablePointer<Float>, resultStride: Int, adding: Bool
+      isLast: Bool, bias: UnsafePointer<Float>? = nil, into target: UnsafeMutablePointer<Float>, resultStride: Int,
+      adding: Bool
     ) {
       var start = 0
       while start < left.columns {
         let inner = min(chunk, left.columns - start)
+        let isEnd = start + inner == left.columns
         if ProductTiles.current.hasNarrowProducts {
           KernelSet.kernels.pointee.narrow_product(
-            source + start, left.rowStride, rows.count, inner, panel + start * stride, stride, columns, 1, target,
-            resultStride, adding || start > 0, !isLast || start + inner < left.columns)
+            source + start, left.rowStride, rows.count, inner, panel + start * stride, stride, columns, 1,
+            isEnd ? bias : nil, target, resultStride, adding || start > 0, !(isLast && isEnd))
         } else {
           MatrixProduct.multiplyTile(
             rows: rows.count, columns: columns, inner: inner, source + start, leftStride: left.rowStride,

@@ -8,7 +8,7 @@ static bool head_attention_(const attention_head *head) {
     size_t rows = head->queries - first < head->tile_rows ? head->queries - first : head->tile_rows;
     float *output = head->output + first * head->output_stride;
     narrow_product_(head->query + first * head->query_stride, head->query_stride, rows, head->key_width, head->panel,
-                    columns, columns, head->scale, head->scores, columns, false, false);
+                    columns, columns, head->scale, 0, head->scores, columns, false, false);
     for (size_t row = 0; row < rows; row++) {
       // Columns without a key hold what they held.
       for (size_t i = keys; i < columns; i += LANES) {
@@ -19,7 +19,7 @@ static bool head_attention_(const attention_head *head) {
     }
     softmax_tile_(head->scores, columns, rows, columns, head->references, head->sums, head->factors);
     narrow_product_(head->scores, columns, rows, keys, head->value, head->value_stride, head->value_width, 1,
-                    head->values, head->value_width, false, false);
+                    0, head->values, head->value_width, false, false);
     is_finite &= finish_rows_(head->values, head->value_width, rows, head->references, head->sums, output,
                               head->output_stride, head->value_width);
   }

@@ -23,8 +23,8 @@ typedef struct {
 
 /// `rows` and `vectors` are constants, and so are `near` and `lines` of what is asked for.
 VECTOR_FN void narrow_block(const float *left, size_t left_stride, size_t inner, const float *right,
-                            size_t right_stride, float factor, float *result, size_t result_stride, bool adding,
-                            narrow_fetching ask, size_t rows, size_t vectors) {
+                            size_t right_stride, float factor, const float *bias, float *result, size_t result_stride,
+                            bool adding, narrow_fetching ask, size_t rows, size_t vectors) {
   vf sums[12][4];
 #define EACH_ROW _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++)
 #define EACH_VECTOR _Pragma("clang loop unroll(full)") for (size_t j = 0; j < vectors; j++)
@@ -51,6 +51,7 @@ VECTOR_FN void narrow_block(const float *left, size_t left_stride, size_t inner,
     float *target = result + r * result_stride + j * LANES;
     vf product = factors * sums[r][j];
     if (adding) product = product + v_load(target);
+    if (bias) product = product + v_load(bias + j * LANES);
     v_store(target, product);
   }
 #undef EACH_ROW
@@ -59,8 +60,8 @@ VECTOR_FN void narrow_block(const float *left, size_t left_stride, size_t inner,
 
 /// All rows of `vectors` columns, a constant; `ask` is one too, but for its addresses.
 VECTOR_FN void narrow_slice(const float *left, size_t left_stride, size_t rows, size_t inner, const float *right,
-                            size_t right_stride, float factor, float *result, size_t result_stride, bool adding,
-                            narrow_fetching ask, size_t vectors) {
+                            size_t right_stride, float factor, const float *bias, float *result, size_t result_stride,
+                            bool adding, narrow_fetching ask, size_t vectors) {
   // Parts of nearly equal height: a row alone would wait for each of its sums.
   for (size_t parts = (rows + SLICE_ROWS(vectors) - 1) / SLICE_ROWS(vectors); parts > 0; parts--) {
     size_t count = (rows + parts - 1) / parts;
@@ -68,7 +69,7 @@ VECTOR_FN void narrow_slice(const float *left, size_t left_stride, size_t rows, 
 #define ROWS(height)                                                                                                   \
   case height:                                                                                                         \
     if (height <= SLICE_ROWS(vectors)) {                                                                               \
-      narrow_block(left, left_stride, inner, right, right_stride, factor, result, result_stride, adding, ask,          \
+      narrow_block(left, left_stride, inner, right, right_stride, factor, bias, result, result_stride, adding, ask,    \
                    height <= SLICE_ROWS(vectors) ? height : 1, vectors);                                               \
     }                                                                                                                  \
     break;
@@ -84,13 +85,13 @@ VECTOR_FN void narrow_slice(const float *left, size_t left_stride, size_t rows, 
 }
 
 static void narrow_product_(const float *left, size_t left_stride, size_t rows, size_t inner, const float *right,
-                            size_t right_stride, size_t columns, float factor, float *result, size_t result_stride,
-                            bool adding, bool fetching) {
+                            size_t right_stride, size_t columns, float factor, const float *bias, float *result,
+                            size_t result_stride, bool adding, bool fetching) {
   size_t first = 0;
 #define SLICES(vectors, ask)                                                                                           \
   for (; first + (vectors)*LANES <= columns; first += (vectors)*LANES) {                                               \
-    narrow_slice(left, left_stride, rows, inner, right + first, right_stride, factor, result + first, result_stride,   \
-                 adding, ask, vectors);                                                                                \
+    narrow_slice(left, left_stride, rows, inner, right + first, right_stride, factor, bias ? bias + first : 0,         \
+                 result + first, result_stride, adding, ask, vectors);                                                 \
   }
   const narrow_fetching none = {false, 0, 0, 0};
   if (SLICE_VECTORS == 4) {

@@ -365,13 +365,14 @@ typedef struct attention_kernels {
                                     const float *_Nonnull right, size_t right_stride, float *_Nonnull result,
                                     size_t result_stride, size_t columns, bool adding);
   /// result[i * result_stride + j] = factor * (sum over k of left[i * left_stride + k] * right[k * right_stride + j])
-  /// (+ result) for i < rows and j < columns, a multiple of 16; inner > 0. Sums run from 0 on, one k after the other, each
+  /// (+ result) (+ bias[j]) for i < rows and j < columns, a multiple of 16; inner > 0. Sums run from 0 on, one k after the other, each
   /// step rounded once where the set has FMA: bits that depend on an element's own row and column alone, and that
   /// OpenBLAS's small-matrix kernels have, too. `fetching` says that the right side's rows lie one behind the other,
   /// that those of the next product follow them, and that memory should be asked for these meanwhile.
   void (*_Nonnull narrow_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
                                   const float *_Nonnull right, size_t right_stride, size_t columns, float factor,
-                                  float *_Nonnull result, size_t result_stride, bool adding, bool fetching);
+                                  const float *_Nullable bias, float *_Nonnull result, size_t result_stride,
+                                  bool adding, bool fetching);
   /// Attention of one head; returns whether all of it is finite. Where it is not, `output` holds nothing of use.
   bool (*_Nonnull head_attention)(const attention_head *_Nonnull head);
   /// One step of a recurrent layer, after its products.
