@@ -76,7 +76,8 @@ import Testing
   struct Head {
     let queries: Int
     let keys: Int
-    let (keyWidth, valueWidth) = (20, 32)
+    let keyWidth = 20
+    let valueWidth = 32
     let scale: Float = 0.3
     let query: [Float]
     let key: [Float]
