@@ -115,6 +115,11 @@ struct MaskGeometry: @unchecked Sendable {
   /// Whether nothing is left to do inside the intervals: no cell to test, no bias to add.
   var isIntervalsOnly: Bool { intervalsSuffice && linearBiases.isEmpty }
 
+  /// Whether every query sees all keys of its sequence that exist, and no bias is added.
+  var isLengthsOnly: Bool {
+    isIntervalsOnly && bands.isEmpty && documents.isEmpty && allowed.isEmpty && firstKeys.isEmpty
+  }
+
   /// What bands leave of a sequence's keys, which moves along with the query.
   struct SlidingInterval {
     fileprivate(set) var first: Int

@@ -71,12 +71,15 @@ private struct FusedRun: Sendable {
     _ tasks: ArraySlice<FusedSchedule.Task>, panels: UnsafeMutablePointer<Float>?,
     partials: UnsafeMutablePointer<Float>?
   ) {
-    let own = tasks.reduce(0) { max($0, $1.unit.ownScalars(tiling)) }
-    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + own)
+    let ownScalars = tasks.reduce(0) { max($0, $1.unit.ownScalars(tiling)) }
+    let scratch = TensorStorage(minimumCapacity: FusedTile.scalars(tiling) + ownScalars)
+    let own = scratch.base + FusedTile.scalars(tiling)
+    let short = ShortHeads(problem, tiling, memory: scratch.base, panel: own)
     var tile = FusedTile(problem, masks, tiling, memory: scratch.base)
     for task in tasks {
+      if let short, short.run(task) { continue }
       let unit = task.unit
-      let keys = blocks(unit, panels: panels, own: scratch.base + FusedTile.scalars(tiling))
+      let keys = blocks(unit, panels: panels, own: own)
       var first = task.rows.lowerBound
       while first < task.rows.upperBound {
         let rows = first..<min(task.rows.upperBound, first + unit.tileRows)

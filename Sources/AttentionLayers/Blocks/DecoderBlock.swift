@@ -103,9 +103,9 @@ public struct DecoderBlock: Layer {
     func dropped(_ x: Tensor, _ place: Int) -> Tensor { configuration.dropped(x, key?.child(place)) }
     switch configuration.normPlacement {
     case .post:
-      let attended = norm1(dropped(attend(x), 1), adding: x).normalised
-      let crossed = norm2(dropped(cross(attended), 5), adding: attended).normalised
-      return norm3(dropped(feedForward(crossed, dropout: key?.child(2)), 3), adding: crossed).normalised
+      let attended = norm1(ofSum: dropped(attend(x), 1), x)
+      let crossed = norm2(ofSum: dropped(cross(attended), 5), attended)
+      return norm3(ofSum: dropped(feedForward(crossed, dropout: key?.child(2)), 3), crossed)
     case .pre:
       let (first, sum) = norm2(dropped(attend(norm1(x)), 1), adding: x)
       let (second, total) = norm3(dropped(cross(first), 5), adding: sum)

@@ -78,8 +78,8 @@ public struct EncoderBlock: Layer {
     func dropped(_ x: Tensor, _ place: Int) -> Tensor { configuration.dropped(x, key?.child(place)) }
     switch configuration.normPlacement {
     case .post:
-      let attended = norm1(dropped(attend(x), 1), adding: x).normalised
-      return norm2(dropped(feedForward(attended, dropout: key?.child(2)), 3), adding: attended).normalised
+      let attended = norm1(ofSum: dropped(attend(x), 1), x)
+      return norm2(ofSum: dropped(feedForward(attended, dropout: key?.child(2)), 3), attended)
     case .pre:
       let (normalised, sum) = norm2(dropped(attend(norm1(x)), 1), adding: x)
       return sum + dropped(feedForward(normalised, dropout: key?.child(2)), 3)

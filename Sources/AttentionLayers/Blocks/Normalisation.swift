@@ -39,6 +39,14 @@ public enum Normalisation: Layer {
     }
   }
 
+  /// The normalised sums alone.
+  func callAsFunction(ofSum x: Tensor, _ residual: Tensor) -> Tensor {
+    switch self {
+    case .layer(let norm): norm(ofSum: x, residual)
+    case .rootMeanSquare(let norm): norm(ofSum: x, residual)
+    }
+  }
+
   /// Lists the parameters.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

@@ -49,6 +49,11 @@ public struct LayerNorm: Layer {
     layerNorm(x, adding: residual, weight: weight, bias: bias, epsilon: epsilon)
   }
 
+  /// The norm of each row of x + residual.
+  func callAsFunction(ofSum x: Tensor, _ residual: Tensor) -> Tensor {
+    layerNorm(ofSum: x, residual, weight: weight, bias: bias, epsilon: epsilon)
+  }
+
   /// Lists `weight` and `bias`, as far as there are any.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

@@ -29,6 +29,11 @@ public struct RMSNorm: Layer {
     rmsNorm(x, adding: residual, weight: weight, epsilon: epsilon)
   }
 
+  /// The norm of each row of x + residual.
+  func callAsFunction(ofSum x: Tensor, _ residual: Tensor) -> Tensor {
+    rmsNorm(ofSum: x, residual, weight: weight, epsilon: epsilon)
+  }
+
   /// Lists `weight`, if there is one.
   public mutating func visitParameters(
     _ visit: (_ name: String, _ role: ParameterRole, _ tensor: inout Tensor) throws -> Void

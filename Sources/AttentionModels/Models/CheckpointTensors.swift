@@ -44,13 +44,14 @@ struct CheckpointTensors {
 }
 
 extension ModelFolder {
-  /// Writes config.json and model.safetensors, each whole or not at all; the folder is made if need be.
+  /// Writes config.json and then model.safetensors, each whole or not at all; the folder is made if need be. Where there are
+  /// weights, there is what describes them.
   func write(configuration: JSONWriter, _ parameters: CheckpointTensors) throws(ModelFileError) {
     do throws(TensorFileError) {
       try makeFolder(path)
+      try AttentionTensors.write(configuration.bytes + [UInt8(ascii: "\n")], toFile: self.path(of: "config.json"))
       try SafetensorsFile.write(
         parameters.tensors, metadata: ["format": "pt"], to: self.path(of: "model.safetensors"))
-      try AttentionTensors.write(configuration.bytes + [UInt8(ascii: "\n")], toFile: self.path(of: "config.json"))
     } catch {
       throw ModelFileError(error)
     }

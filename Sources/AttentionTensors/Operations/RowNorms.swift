@@ -30,6 +30,14 @@ public func layerNorm(
   return (results[0], results[1])
 }
 
+/// As ``layerNorm(_:adding:weight:bias:epsilon:)``, where nobody asks for the sum: without gradients, it is not kept.
+package func layerNorm(
+  ofSum x: Tensor, _ residual: Tensor, weight: Tensor?, bias: Tensor?, epsilon: Float
+) -> Tensor {
+  RowNorm(kind: .layer, x: x, residual: residual, weight: weight, bias: bias, epsilon: epsilon)
+    .results(keepingSum: false)[0]
+}
+
 /// The RMS norm of each row, over the last axis: x / √(mean(x²) + ε) · weight (Zhang and Sennrich, 1910.07467).
 ///
 /// A row's result depends on that row alone. O(count).
@@ -61,6 +69,14 @@ public func rmsNorm(
   return (results[0], results[1])
 }
 
+/// As ``rmsNorm(_:adding:weight:bias:epsilon:)``, where nobody asks for the sum: without gradients, it is not kept.
+package func rmsNorm(
+  ofSum x: Tensor, _ residual: Tensor, weight: Tensor?, epsilon: Float
+) -> Tensor {
+  RowNorm(kind: .rootMeanSquare, x: x, residual: residual, weight: weight, bias: nil, epsilon: epsilon)
+    .results(keepingSum: false)[0]
+}
+
 /// One call of a norm over rows.
 private struct RowNorm {
   enum Kind {
@@ -90,11 +106,13 @@ private struct RowNorm {
   }
 
   /// The normalised rows, and the sum where there is a residual.
-  func results() -> [Tensor] {
+  ///
+  /// - Parameter keepingSum: whether the sum is wanted even where the way back does not need it.
+  func results(keepingSum: Bool = true) -> [Tensor] {
     let inputs = [x, residual, weight, bias].compactMap { $0 }
     let rows = RowCut(shape: x.shape)
     let statistics = inputs.isAnyTracked ? Tensor(uninitialized: [rows.count, perRow]) { _ in } : nil
-    let results = computed(rows, statistics: statistics)
+    let results = computed(rows, statistics: statistics, keepingSum: keepingSum || statistics != nil)
     guard let statistics else { return results }
 
     let isRowTracked = [x, residual].compactMap { $0 }.isAnyTracked
@@ -123,22 +141,24 @@ private struct RowNorm {
 
   private var perRow: Int { kind == .layer ? Int(ATTENTION_LAYER_NORM_STATISTICS) : 1 }
 
-  private func computed(_ rows: RowCut, statistics: Tensor?) -> [Tensor] {
+  private func computed(_ rows: RowCut, statistics: Tensor?, keepingSum: Bool) -> [Tensor] {
     let kernels = KernelSet.kernels
     let kernel = kind == .layer ? kernels.pointee.layer_norm : kernels.pointee.rms_norm
-    let sum = residual == nil ? nil : Tensor(uninitialized: x.shape) { _ in }
+    let sum = residual == nil || !keepingSum ? nil : Tensor(uninitialized: x.shape) { _ in }
     let result = Tensor(uninitialized: x.shape) { buffer in
       guard !buffer.isEmpty else { return }
       let pointers = Unchecked(
         (
-          x: x.unsafeBase, residual: residual?.unsafeBase, sum: sum?.storage.base, weight: weight?.unsafeBase,
-          bias: bias?.unsafeBase, y: buffer.baseAddress!, statistics: statistics?.storage.base
+          // A sum that nobody keeps is normalised in place.
+          x: x.unsafeBase, residual: residual?.unsafeBase, sum: sum?.storage.base ?? buffer.baseAddress!,
+          weight: weight?.unsafeBase, bias: bias?.unsafeBase, y: buffer.baseAddress!,
+          statistics: statistics?.storage.base
         ))
       let (epsilon, perRow) = (epsilon, perRow)
       rows.forEachTask { range in
         let (value, first) = (pointers.value, range.lowerBound * rows.width)
         var norm = attention_norm(
-          x: value.x + first, residual: value.residual.map { $0 + first }, sum: value.sum.map { $0 + first },
+          x: value.x + first, residual: value.residual.map { $0 + first }, sum: value.sum + first,
           weight: value.weight, bias: value.bias, epsilon: epsilon, y: value.y + first,
           statistics: value.statistics.map { $0 + range.lowerBound * perRow }, rows: range.count, n: rows.width)
         kernel(&norm)

@@ -24,10 +24,15 @@ package struct ProductTiles: Sendable {
   /// The columns of a panel that is read in order: what a small-matrix kernel takes at once, or all where there is none.
   package let panelColumns: Int
 
+  /// Whether our own kernel takes OpenBLAS's place over panels and short heads: where it has AVX-512, it is as fast as the
+  /// small-matrix kernels and has their bits, a call of it costs less, and it asks memory for the next panel meanwhile.
+  package let hasNarrowProducts: Bool
+
   package init(core: String) {
     self.core = core
     smallVolume = ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) ? 1_000_000 : nil
     panelColumns = smallVolume == nil ? .max : 64
+    hasNarrowProducts = smallVolume != nil && KernelSet.current == .avx512
   }
 
   /// Columns padded so that a row's bits do not depend on the rows beside it.

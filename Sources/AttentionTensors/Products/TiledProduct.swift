@@ -96,7 +96,8 @@ package enum TiledProduct {
   ) {
     if FewRows.serves(left, result), let view = source.plainRows {
       FewRows.multiply(left, view, result, adding: adding) { columns in
-        Tile(left: left, result: result, rows: 0..<left.rows, columns: columns, adding: adding).finish(epilogue)
+        Tile(left: left, result: result, rows: 0..<left.rows, columns: columns, adding: adding)
+          .finish(columns, epilogue)
       }
       return withExtendedLifetime(source) {}
     }
@@ -107,12 +108,14 @@ package enum TiledProduct {
       let tile = Tile(left: left, result: result, rows: rows, columns: columns, adding: adding)
       switch source {
       case .panels(let matrix) where ProductTiles.current.smallVolume != nil:
-        tile.multiplyByPanels(matrix, chunk: grid.chunk)
-      case .panels(let matrix): tile.multiply(matrix.base, rowStride: max(1, matrix.columns), isTransposed: false)
+        tile.multiplyByPanels(matrix, chunk: grid.chunk, epilogue)
+      case .panels(let matrix):
+        tile.multiply(matrix.base, rowStride: max(1, matrix.columns), isTransposed: false)
+        tile.finish(columns, epilogue)
       case .rows(let view, let isTransposed):
         tile.multiply(view.base, rowStride: view.rowStride, isTransposed: isTransposed)
+        tile.finish(columns, epilogue)
       }
-      tile.finish(epilogue)
     }
     if case .panels(let matrix) = source { withExtendedLifetime(matrix) {} }
   }
@@ -124,7 +127,7 @@ package enum TiledProduct {
     if !adding {
       for row in 0..<result.rows { (result.base + row * result.rowStride).update(repeating: 0, count: result.columns) }
     }
-    tile.finish(epilogue)
+    tile.finish(tile.columns, epilogue)
   }
 
   /// How a result is cut into tasks: by its shape and the kind of OpenBLAS's core. Where a cut changes bits, threads have
@@ -140,6 +143,11 @@ package enum TiledProduct {
     /// At the most: with 64 columns and 384 inner numbers just what a small-matrix product may have.
     private static let smallRows = 40
     private static let smallChunk = 384
+    /// Our own kernel has no such limit, and takes six rows at a time.
+    private static let narrowRows = 48
+    /// So many rows, and so many of their scalars, stay in a core's own cache while panels go by, each read once.
+    private static let heldRows = 256
+    private static let heldScalars = 1 << 18
 
     init(rows: Int, inner: Int, columns: Int) {
       self.rows = rows
@@ -153,13 +161,23 @@ package enum TiledProduct {
       }
       let chunks = (inner + Self.smallChunk - 1) / Self.smallChunk
       chunk = (inner + chunks - 1) / chunks
-      let tiles = (rows + Self.smallRows - 1) / Self.smallRows
-      tileRows = min(Self.smallRows, ((rows + tiles - 1) / tiles + 7) / 8 * 8)
-      // As many panels as a core's own cache keeps for the next rows; fewer where there would be too few tasks for all
-      // threads. No bit depends on it.
+      let isNarrow = ProductTiles.current.hasNarrowProducts
       let panel = ProductTiles.current.panelColumns
       let panels = (columns + panel - 1) / panel
-      let wanted = 8 * Engine.threadCount.count
+      let threads = Engine.threadCount.count
+      let isHeld = rows <= Self.heldRows && rows * inner <= Self.heldScalars && panels >= 2 * threads
+      if isNarrow, rows <= Self.narrowRows || isHeld {
+        // Neighbouring panels to a thread, in whose course memory is asked for the next one.
+        tileRows = rows
+        taskColumns = panel * ((panels + threads - 1) / threads)
+        return
+      }
+      let (limit, step) = isNarrow ? (Self.narrowRows, 6) : (Self.smallRows, 8)
+      let tiles = (rows + limit - 1) / limit
+      tileRows = min(limit, ((rows + tiles - 1) / tiles + step - 1) / step * step)
+      // As many panels as a core's own cache keeps for the next rows; fewer where there would be too few tasks for all
+      // threads. No bit depends on it.
+      let wanted = 8 * threads
       let groups = max(1, (wanted + tiles - 1) / tiles)
       taskColumns = panel * max(1, min((1 << 17) / (max(1, inner) * panel), (panels + groups - 1) / groups))
     }
@@ -196,17 +214,25 @@ package enum TiledProduct {
         transposingRight: isTransposed, into: target, resultStride: result.rowStride, adding: adding)
     }
 
-    func multiplyByPanels(_ matrix: PackedMatrix, chunk: Int) {
+    /// Panel by panel, with what follows a product.
+    func multiplyByPanels(_ matrix: PackedMatrix, chunk: Int, _ epilogue: Epilogue) {
       let source = left.base + rows.lowerBound * left.rowStride
       let whole =
         columns.lowerBound..<(columns.upperBound == matrix.columns ? matrix.layout.columns : columns.upperBound)
       matrix.layout.forEachPanel(of: whole) { part, first, stride in
         let target = result.base + rows.lowerBound * result.rowStride + part.lowerBound
         let width = min(part.upperBound, matrix.columns) - part.lowerBound
+        let isLast = part.upperBound == matrix.layout.columns
+        let finished = part.lowerBound..<part.lowerBound + width
         guard width < part.count else {
-          return multiplyPanel(
-            source, matrix.base + first, stride, part.count, chunk: chunk, into: target, resultStride: result.rowStride,
-            adding: adding)
+          var rest = epilogue
+          var bias: UnsafePointer<Float>?
+          // Where nobody wants the sums, the bias is added on the way out of the registers.
+          if ProductTiles.current.hasNarrowProducts, epilogue.sums == nil { swap(&bias, &rest.bias) }
+          multiplyPanel(
+            source, matrix.base + first, stride, part.count, chunk: chunk, isLast: isLast,
+            bias: bias.map { $0 + part.lowerBound }, into: target, resultStride: result.rowStride, adding: adding)
+          return finish(finished, rest)
         }
         // The columns of zeros go nowhere.
         withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count * part.count) { scratch in
@@ -218,37 +244,51 @@ package enum TiledProduct {
             }
           }
           multiplyPanel(
-            source, matrix.base + first, stride, part.count, chunk: chunk, into: scratch, resultStride: part.count,
-            adding: adding)
+            source, matrix.base + first, stride, part.count, chunk: chunk, isLast: isLast, into: scratch,
+            resultStride: part.count, adding: adding)
           for row in 0..<rows.count {
             (target + row * result.rowStride).update(from: scratch + row * part.count, count: width)
           }
         }
+        finish(finished, epilogue)
       }
     }
 
+    /// - Parameters:
+    ///   - isLast: whether no other panel lies behind this one.
+    ///   - bias: what our own kernel adds to each column.
     private func multiplyPanel(
       _ source: UnsafePointer<Float>, _ panel: UnsafePointer<Float>, _ stride: Int, _ columns: Int, chunk: Int,
-      into target: UnsafeMutablePointer<Float>, resultStride: Int, adding: Bool
+      isLast: Bool, bias: UnsafePointer<Float>? = nil, into target: UnsafeMutablePointer<Float>, resultStride: Int,
+      adding: Bool
     ) {
-      for start in Swift.stride(from: 0, to: left.columns, by: chunk) {
-        MatrixProduct.multiplyTile(
-          rows: rows.count, columns: columns, inner: min(chunk, left.columns - start), source + start,
-          leftStride: left.rowStride, panel + start * stride, rightStride: stride, into: target,
-          resultStride: resultStride, adding: adding || start > 0)
+      var start = 0
+      while start < left.columns {
+        let inner = min(chunk, left.columns - start)
+        let isEnd = start + inner == left.columns
+        if ProductTiles.current.hasNarrowProducts {
+          KernelSet.kernels.pointee.narrow_product(
+            source + start, left.rowStride, rows.count, inner, panel + start * stride, stride, columns, 1,
+            isEnd ? bias : nil, target, resultStride, adding || start > 0, !(isLast && isEnd))
+        } else {
+          MatrixProduct.multiplyTile(
+            rows: rows.count, columns: columns, inner: inner, source + start, leftStride: left.rowStride,
+            panel + start * stride, rightStride: stride, into: target, resultStride: resultStride,
+            adding: adding || start > 0)
+        }
+        start += inner
       }
     }
 
-    func finish(_ epilogue: Epilogue) {
+    /// Does what follows the product to some of the columns.
+    func finish(_ columns: Range<Int>, _ epilogue: Epilogue) {
       guard !epilogue.isEmpty else { return }
-      let activation = epilogue.activation?.kernel ?? ATTENTION_IDENTITY
-      for row in 0..<rows.count {
-        let values = target + row * result.rowStride
-        KernelSet.kernels.pointee.activate(
-          activation, values, epilogue.bias.map { $0 + columns.lowerBound },
-          epilogue.sums.map { $0 + (rows.lowerBound + row) * result.columns + columns.lowerBound }, values,
-          columns.count)
-      }
+      let first = rows.lowerBound * result.rowStride + columns.lowerBound
+      KernelSet.kernels.pointee.activate_rows(
+        epilogue.activation?.kernel ?? ATTENTION_IDENTITY, result.base + first, result.rowStride,
+        epilogue.bias.map { $0 + columns.lowerBound },
+        epilogue.sums.map { $0 + rows.lowerBound * result.columns + columns.lowerBound }, result.columns, rows.count,
+        columns.count)
     }
   }
 }

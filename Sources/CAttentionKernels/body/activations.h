@@ -206,6 +206,13 @@ static void activate_(
   }
 }
 
+static void activate_rows_(attention_activation activation, float *x, size_t stride, const float *bias, float *sums,
+                           size_t sums_stride, size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, x += stride) {
+    activate_(activation, x, bias, sums ? sums + row * sums_stride : 0, x, n);
+  }
+}
+
 static void activation_gradient_(
     attention_activation activation, const float *x, const float *upstream, float *y, size_t n) {
   switch (activation) {

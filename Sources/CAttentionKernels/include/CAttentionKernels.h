@@ -46,7 +46,7 @@ typedef struct attention_bias {
 /// Rows to be normalised, each of n >= 1 floats, one behind the other.
 typedef struct attention_norm {
   const float *_Nonnull x;
-  /// Added to x before anything else, or NULL; then `sum` receives the sum, and may be x itself.
+  /// Added to x before anything else, or NULL; then `sum` receives the sum, and may be x or y itself.
   const float *_Nullable residual;
   float *_Nullable sum;
   /// One for each column, or NULL for 1 and 0.
@@ -147,6 +147,7 @@ typedef struct attention_gate_gradients {
 } attention_gate_gradients;
 
 /// One compiled set of kernels.
+<<<<<<< HEAD
 /// The numbers of one step of Adam or AdamW, equal for all scalars of a parameter.
 typedef struct attention_adam_step {
   float gradient_factor; // of clipping
@@ -170,6 +171,31 @@ typedef struct attention_sgd_step {
   bool is_first;
   bool is_nesterov;
 } attention_sgd_step;
+=======
+/// One head's attention over so few keys that a tile of scores holds them all: each row's softmax of
+/// scale * query · keys, times the values. Rows lie `…_stride` floats apart.
+typedef struct attention_head {
+  const float *_Nonnull query;
+  const float *_Nonnull key;
+  const float *_Nonnull value;
+  float *_Nonnull output;
+  size_t query_stride, key_stride, value_stride, output_stride;
+  size_t queries, keys;
+  /// The value's is a multiple of 16.
+  size_t key_width, value_width;
+  float scale;
+  /// Queries that are computed at once.
+  size_t tile_rows;
+  /// Room for the keys as columns, [key_width, columns], `columns` being `keys` rounded up to a multiple of 16; and of
+  /// `tile_rows` rows for their scores [rows, columns], the weighted values [rows, value_width] and three numbers of each row.
+  float *_Nonnull panel;
+  float *_Nonnull scores;
+  float *_Nonnull values;
+  float *_Nonnull references;
+  float *_Nonnull sums;
+  float *_Nonnull factors;
+} attention_head;
+>>>>>>> t-short
 
 typedef struct attention_kernels {
   attention_instruction_set isa;
@@ -215,6 +241,10 @@ typedef struct attention_kernels {
   /// infinity the limit. Relative errors stay below 8e-7, in the tails too; but those of GELU's tanh form only for x > -3. y and sums may be x.
   void (*_Nonnull activate)(attention_activation activation, const float *_Nonnull x, const float *_Nullable bias,
                             float *_Nullable sums, float *_Nonnull y, size_t n);
+  /// The same of rows in place.
+  void (*_Nonnull activate_rows)(attention_activation activation, float *_Nonnull x, size_t stride,
+                                 const float *_Nullable bias, float *_Nullable sums, size_t sums_stride, size_t rows,
+                                 size_t n);
 
   /// y[i] = upstream[i] * f'(x[i]). y may be x or upstream.
   void (*_Nonnull activation_gradient)(attention_activation activation, const float *_Nonnull x,
@@ -364,6 +394,17 @@ typedef struct attention_kernels {
   void (*_Nonnull few_rows_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
                                     const float *_Nonnull right, size_t right_stride, float *_Nonnull result,
                                     size_t result_stride, size_t columns, bool adding);
+  /// result[i * result_stride + j] = factor * (sum over k of left[i * left_stride + k] * right[k * right_stride + j])
+  /// (+ result) (+ bias[j]) for i < rows and j < columns, a multiple of 16; inner > 0. Sums run from 0 on, one k after the other, each
+  /// step rounded once where the set has FMA: bits that depend on an element's own row and column alone, and that
+  /// OpenBLAS's small-matrix kernels have, too. `fetching` says that the right side's rows lie one behind the other,
+  /// that those of the next product follow them, and that memory should be asked for these meanwhile.
+  void (*_Nonnull narrow_product)(const float *_Nonnull left, size_t left_stride, size_t rows, size_t inner,
+                                  const float *_Nonnull right, size_t right_stride, size_t columns, float factor,
+                                  const float *_Nullable bias, float *_Nonnull result, size_t result_stride,
+                                  bool adding, bool fetching);
+  /// Attention of one head; returns whether all of it is finite. Where it is not, `output` holds nothing of use.
+  bool (*_Nonnull head_attention)(const attention_head *_Nonnull head);
   /// One step of a recurrent layer, after its products.
   void (*_Nonnull gates)(const attention_gates *_Nonnull step);
   /// The way back through it, before its products.
