@@ -18,11 +18,8 @@
 
 #include "columns.h"
 #include "fewrows.h"
-<<<<<<< HEAD
-#include "optimizers.h"
-=======
 #include "narrow.h"
->>>>>>> t-short
+#include "optimizers.h"
 #include "random.h"
 #include "recurrent.h"
 #include "tile.h"
@@ -53,15 +50,8 @@
     .classify_bytes = classify_bytes_, .add = add_, .subtract = subtract_, .multiply = multiply_, .divide = divide_,   \
     .additive_scores = additive_scores_, .additive_gradients = additive_gradients_,                                    \
     .score_gradients = score_gradients_, .softcap_gradients = softcap_gradients_,                                      \
-<<<<<<< HEAD
-    .activate = activate_, .activation_gradient = activation_gradient_,                                                \
-    .panel_product = panel_product_, .few_rows_product = few_rows_product_,                                            \
-    .gates = gates_, .gate_gradients = gate_gradients_,                                                                \
-    .adam = adam_, .sgd = sgd_, .sum_of_squares = sum_of_squares_                                                      \
-=======
     .activate = activate_, .activate_rows = activate_rows_, .activation_gradient = activation_gradient_,               \
     .panel_product = panel_product_, .few_rows_product = few_rows_product_, .narrow_product = narrow_product_,         \
     .head_attention = head_attention_,                                                                                 \
-    .gates = gates_, .gate_gradients = gate_gradients_                                                                 \
->>>>>>> t-short
+    .gates = gates_, .gate_gradients = gate_gradients_,                                                                \
   }

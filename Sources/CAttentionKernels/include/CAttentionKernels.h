@@ -147,7 +147,6 @@ typedef struct attention_gate_gradients {
 } attention_gate_gradients;
 
 /// One compiled set of kernels.
-<<<<<<< HEAD
 /// The numbers of one step of Adam or AdamW, equal for all scalars of a parameter.
 typedef struct attention_adam_step {
   float gradient_factor; // of clipping
@@ -171,7 +170,7 @@ typedef struct attention_sgd_step {
   bool is_first;
   bool is_nesterov;
 } attention_sgd_step;
-=======
+
 /// One head's attention over so few keys that a tile of scores holds them all: each row's softmax of
 /// scale * query · keys, times the values. Rows lie `…_stride` floats apart.
 typedef struct attention_head {
@@ -195,7 +194,6 @@ typedef struct attention_head {
   float *_Nonnull sums;
   float *_Nonnull factors;
 } attention_head;
->>>>>>> t-short
 
 typedef struct attention_kernels {
   attention_instruction_set isa;
