@@ -210,7 +210,7 @@ struct RecurrentEncoderDecoderFixture: Decodable {
       (#""hidden_size": 16"#, #""hidden_size": 17"#, "encoder.weight_ih_l0"),
       (#""embedding_size": 12"#, #""embedding_size": 13"#, "source_embedding.weight"),
       (#""attention_size": 10"#, #""attention_size": 11"#, "decoder.attention.query.weight"),
-      (#""readout_size": 14"#, #""readout_size": 15"#, "readout.weight"),
+      (#""readout_size": 14"#, #""readout_size": 15"#, "readout."),
       (#""readout_size": 14, "#, "", "readout_size is missing"),
       (#""share_embeddings": false"#, #""share_embeddings": true"#, "target_vocab_size"),
       (#""tie_word_embeddings": false"#, #""tie_word_embeddings": true"#, "readout_size"),
