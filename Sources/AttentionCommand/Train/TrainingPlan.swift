@@ -56,7 +56,7 @@ struct TrainingPlan {
       // A vector for each word, and nothing else.
       width = [.tiny: 50, .small: 100, .medium: 200, .large: 300][size]!
       (blocks, heads, length, vocabulary) = (1, 1, 1, 1 << 20)
-      (batchTokens, rate, schedule, dropout, weightDecay) = (2_000, 5e-3, .linear, 0, 0)
+      (batchTokens, rate, schedule, dropout, weightDecay) = (2_000, 1e-2, .linear, 0, 0)
     }
   }
 
