@@ -54,4 +54,5 @@
     .panel_product = panel_product_, .few_rows_product = few_rows_product_, .narrow_product = narrow_product_,         \
     .head_attention = head_attention_,                                                                                 \
     .gates = gates_, .gate_gradients = gate_gradients_,                                                                \
+    .adam = adam_, .sgd = sgd_, .sum_of_squares = sum_of_squares_                                                      \
   }
