@@ -20,7 +20,8 @@ extension TrainCommand {
     let measured = WordCorpus(heldOut.texts, vocabulary: vocabulary)
     guard vocabulary.count > 1, measured.wordCount > 0 else {
       throw ValidationError(
-        "\(data) is too short: two words that occur \(Self.minimumCount) times are needed, and one in the held-out part")
+        "\(data) is too short: two words that occur \(Self.minimumCount) times are needed, and one in the held-out part"
+      )
     }
     // The paper's 10⁻⁵ is for a thousand million words: what is left of fewer would be little.
     let options = SkipGramOptions(subsampling: 1e-4, batchWords: plan.batchTokens, seed: UInt64(seed))
