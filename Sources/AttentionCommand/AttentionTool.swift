@@ -9,7 +9,7 @@ struct AttentionTool: ParsableCommand {
     abstract: "Attention on the CPU, on OpenBLAS.",
     discussion: """
       Measures scaled dot-product attention as this package computes it, by each of its paths, and tells what the \
-      figures depend on. Turns text into vectors with a model of Hugging Face's layout.
+      figures depend on. Turns text into vectors with a model of Hugging Face's layout. Trains small models.
 
       EXAMPLES
         attention info
@@ -19,12 +19,13 @@ struct AttentionTool: ParsableCommand {
 
       EXIT CODES
         0   done
-        1   results are wrong, or a row is slower than that of a --baseline beyond the noise
+        1   results are wrong, training came to nothing, or a row is slower than that of a --baseline beyond the noise
         64  a wrong option, case or size, or too little memory for it
         65  a file whose contents are not what they should be
         66  a file that cannot be opened
         73  a file that cannot be created
         74  a failure in reading or writing
+        130 training was asked to stop, and kept what it had
       """,
     version: "0.1.0",
     subcommands: [

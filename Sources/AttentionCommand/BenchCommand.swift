@@ -8,11 +8,11 @@ struct BenchCommand: ParsableCommand {
     abstract:
       """
       Measure: attention by each path, forward and back, ragged batches, decoding, linear maps, layers, products, \
-      models, generation, or tokenizers.
+      models, generation, training, or tokenizers.
       """,
     usage: """
       attention bench [<options>]
-      attention bench backward|ragged|decode|linear|layers|embed|generate|tokenize|gemm|tune [<options>]
+      attention bench backward|ragged|decode|linear|layers|train|embed|generate|tokenize|gemm|tune [<options>]
       """,
     discussion: """
       Without a subject it measures attention; 'attention bench attention --help' explains the grammar of cases and \

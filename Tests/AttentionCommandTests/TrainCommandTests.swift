@@ -23,6 +23,12 @@ import Testing
     "--threads", "1",
   ]
 
+  /// The same for a kind that has no use for some of it.
+  private func small(without names: String...) -> [String] {
+    stride(from: 0, to: Self.small.count, by: 2).filter { !names.contains(Self.small[$0]) }
+      .flatMap { Self.small[$0..<$0 + 2] }
+  }
+
   private func withText(_ body: (_ folder: String, _ text: String) throws -> Void) throws {
     try withTemporaryFolder { folder in
       let path = folder.appendingPathComponent("text.txt").path
@@ -150,6 +156,86 @@ import Testing
     }
   }
 
+  // MARK: The other kinds
+
+  private func losses(_ events: [[String: Any]], _ event: String, _ key: String = "loss") throws -> [Double] {
+    try events.filter { $0["event"] as? String == event }.map { try #require($0[key] as? Double) }
+  }
+
+  @Test(arguments: ["lstm", "gru", "rnn"]) func `a recurrent network learns a text, and generates`(kind: String) throws
+  {
+    try withText { folder, text in
+      let model = "\(folder)/model"
+      let run = try AttentionProcess(
+        ["train", "--kind", kind, "--data", text, "--output", model, "--steps", "80", "--rate", "0.01"]
+          + small(without: "--heads")
+          + ["--format", "jsonl"])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      let bits = try losses(events(run.output), "evaluation", "bits_per_byte")
+      #expect(try #require(bits.last) < 1)
+      let generated = try AttentionProcess(["generate", "--model", model, "--prompt", "the", "--max-tokens", "9"])
+      #expect(generated.exitCode == 0 && generated.output.count > 5, "\(generated.errors)")
+    }
+  }
+
+  @Test(arguments: ["tokens", "spans"]) func `a bert learns what was hidden, and embeds`(masking: String) throws {
+    try withText { folder, text in
+      let model = "\(folder)/model"
+      let run = try AttentionProcess(
+        ["train", "--kind", "bert", "--data", text, "--output", model, "--steps", "60", "--masking", masking]
+          + Self.small + ["--format", "jsonl"])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      let events = try events(run.output)
+      let masked = try losses(events, "evaluation", "loss of masked tokens")
+      #expect(try #require(masked.last) < masked[0])
+      #expect(try losses(events, "evaluation", "loss of next sentence").allSatisfy { $0.isFinite })
+      let embedded = try AttentionProcess(["embed", "--model", model, "--input", text])
+      #expect(embedded.exitCode == 0, "\(embedded.errors)")
+      #expect(embedded.output.split(separator: "\n").count == 300)
+    }
+  }
+
+  @Test func `word vectors are learnt, and rank words`() throws {
+    try withText { folder, text in
+      let model = "\(folder)/model"
+      let run = try AttentionProcess(
+        [
+          "train", "--kind", "skipgram", "--data", text, "--output", model, "--format", "jsonl", "--width", "8",
+          "--threads", "1",
+        ])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(try !losses(events(run.output), "step").isEmpty)
+      let words = "\(folder)/words.txt"
+      try "heron\nmiller\nbell\n".write(toFile: words, atomically: true, encoding: .utf8)
+      let ranked = try AttentionProcess(["similar", "--model", model, "--query", "king", "--input", words])
+      #expect(ranked.exitCode == 0, "\(ranked.errors)")
+      #expect(ranked.output.split(separator: "\n").count == 3)
+    }
+  }
+
+  @Test(arguments: ["multihead", "additive"]) func `pairs are learnt`(attention: String) throws {
+    try withTemporaryFolder { folder in
+      var generator = SeededGenerator(seed: 4)
+      let lines = (0..<400).map { _ in
+        let letters = (0..<Int.random(in: 1...3, using: &generator)).map { _ in
+          String("abcde".randomElement(using: &generator)!)
+        }
+        return letters.joined(separator: " ") + "\t" + letters.reversed().joined(separator: " ")
+      }
+      let data = folder.appendingPathComponent("pairs.tsv").path
+      try lines.joined(separator: "\n").write(toFile: data, atomically: true, encoding: .utf8)
+      let run = try AttentionProcess(
+        [
+          "train", "--kind", "seq2seq", "--attention", attention, "--data", data, "--output",
+          folder.appendingPathComponent("model").path, "--steps", "250", "--rate", "0.01", "--dropout", "0",
+        ] + (attention == "additive" ? small(without: "--heads", "--blocks") : Self.small))
+      #expect(run.exitCode == 0, "\(run.errors)")
+      let last = try #require(run.output.split(separator: "\n").last)
+      let share = try #require(last.split(separator: " ").compactMap { Double($0) }.first, "\(last)")
+      #expect(share > 80, "\(run.output)")
+    }
+  }
+
   // MARK: What cannot be done
 
   @Test(arguments: [
@@ -215,9 +301,39 @@ import Testing
     }
   }
 
+  @Test func `a model that no run put there is not overwritten`() throws {
+    try withText { folder, text in
+      let model = "\(folder)/model"
+      var generator = SeededGenerator(seed: 1)
+      try GPT2(
+        GPT2Configuration(vocabularySize: 9, width: 8, blockCount: 1, heads: 2, maximumLength: 8), using: &generator
+      ).save(to: ModelFolder(path: model))
+      let before = FileManager.default.contents(atPath: "\(model)/model.safetensors")
+      for resume in [[], ["--resume"]] {
+        let run = try AttentionProcess(
+          ["train", "--kind", "gpt", "--data", text, "--output", model, "--steps", "2"] + Self.small + resume)
+        #expect(run.exitCode == 73 && run.errors.contains("not trained here"), "\(run.errors)")
+      }
+      #expect(FileManager.default.contents(atPath: "\(model)/model.safetensors") == before)
+      #expect(!FileManager.default.fileExists(atPath: "\(model)/tokenizer.json"))
+    }
+  }
+
+  @Test func `a run of no steps leaves the model as it was drawn`() throws {
+    try withText { folder, text in
+      let model = "\(folder)/model"
+      let run = try AttentionProcess(
+        ["train", "--kind", "gpt", "--data", text, "--output", model, "--steps", "0"] + Self.small)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(throws: Never.self) { try GPT2(ModelFolder(path: model)) }
+    }
+  }
+
   @Test(arguments: [
     ["--width", "30", "--heads", "4"], ["--length", "512", "--batch-tokens", "256"], ["--rate", "nan"],
-    ["--dropout", "1"], ["--vocabulary", "12"], ["--kind", "gpt3"], ["--steps", "-1"], ["--clip", "-1"],
+    ["--dropout", "1"], ["--vocabulary", "12"], ["--masking", "spans"], ["--attention", "additive"],
+    ["--kind", "lstm", "--heads", "2"], ["--kind", "skipgram", "--blocks", "2"],
+    ["--kind", "bert", "--label-smoothing", "0.1"], ["--kind", "gpt3"], ["--steps", "-1"], ["--clip", "-1"],
   ]) func `options that cannot be meant are refused`(options: [String]) throws {
     try withText { folder, text in
       let kind = options[0] == "--kind" ? [] : ["--kind", "gpt"]

@@ -101,6 +101,8 @@ struct TrainingChecks: Sendable {
       let losses = (0..<TrainingChecks.steps).map { _ in (try? trainer.trainStep().loss) ?? .nan }
       return (losses, trainer.model)
     }
+    // What earlier cases left for reuse would hide what this one takes.
+    TensorStorage.releaseCache()
     let before = ProcessMemory.residentBytes
     ProcessMemory.forgetPeak()
     let first = steps()

@@ -31,7 +31,8 @@ extension TrainCommand {
         seed: UInt64(bitPattern: Int64(seed)))
     }
     let batches = try masked(training, seed: seed)
-    let held = try masked(heldOut, seed: ~seed).heldOutData()
+    let measured = try masked(heldOut, seed: ~seed)
+    let held = measured.heldOutData()
     let unigrams = UnigramDistribution(batches.documents, vocabularySize: tokenizer.idLimit)
     note(
       """
@@ -41,18 +42,45 @@ extension TrainCommand {
     if let baseline = unigrams.crossEntropy(of: held) {
       note("without looking around, by frequency alone: \(Decimals.fixed(baseline, 3)) for a masked token")
     }
+    if nextSentence, held.batches.allSatisfy({ $0.pairCount == 0 }) {
+      throw ValidationError(
+        "no line of \(data) has a neighbour to be its next sentence: --no-next-sentence trains without, --documents cuts otherwise"
+      )
+    }
     var generator = SeededGenerator(seed: UInt64(seed))
     let model = BERT(
       BERTConfiguration(
         vocabularySize: tokenizer.idLimit, width: plan.width, blockCount: plan.blocks, heads: plan.heads,
         maximumLength: plan.length, dropout: Float(plan.dropout)),
-      hasPooler: true, hasMaskedTokenHead: true, hasNextSentenceHead: nextSentence, using: &generator)
+      hasPooler: nextSentence, hasMaskedTokenHead: true, hasNextSentenceHead: nextSentence, using: &generator)
     let settings = [
-      "documents": documents.rawValue, "text": batches.documents.digest, "masking": masking.rawValue,
-      "next-sentence": "\(nextSentence)",
+      "documents": documents.rawValue, "text": batches.documents.digest, "held-out": measured.documents.digest,
+      "masking": masking.rawValue, "next-sentence": "\(nextSentence)",
     ]
     try train(model, MaskedTokens(judgesPairs: nextSentence), batches, held, plan: plan, settings: settings) {
       try tokenizer.save(to: $0.path(of: "tokenizer.json"))
+      // transformers would take the tokens for those of a WordPiece that lowercases.
+      try writeTokenizerConfiguration($0, maximumLength: plan.length)
+    }
+  }
+
+  private func writeTokenizerConfiguration(_ folder: ModelFolder, maximumLength: Int) throws {
+    var json = JSONWriter()
+    json.beginObject()
+    for (key, value) in [
+      ("tokenizer_class", "PreTrainedTokenizerFast"), ("pad_token", "[PAD]"), ("unk_token", "[UNK]"),
+      ("cls_token", "[CLS]"), ("sep_token", "[SEP]"), ("mask_token", "[MASK]"),
+    ] {
+      json.key(key)
+      json.string(value)
+    }
+    json.key("model_max_length")
+    json.integer(maximumLength)
+    json.endObject()
+    do throws(TensorFileError) {
+      try AttentionTensors.write(json.bytes + [UInt8(ascii: "\n")], toFile: folder.path(of: "tokenizer_config.json"))
+    } catch {
+      throw TrainingError.file(error)
     }
   }
 }

@@ -43,7 +43,7 @@ extension TrainCommand {
       optimizer: AdamW(beta2: 0.99, groups: .matrices(weightDecay: Float(plan.weightDecay))),
       options: TrainingOptions(
         steps: plan.steps, schedule: plan.learningRates, accumulation: choice.accumulate,
-        clippingNorm: choice.clip > 0 ? Float(choice.clip) : nil, seed: UInt64(seed),
+        clippingNorm: Float(choice.clip) > 0 ? Float(choice.clip) : nil, seed: UInt64(seed),
         evaluationInterval: plan.evaluationInterval,
         checkpointInterval: choice.checkpointEvery ?? plan.evaluationInterval))
     if run.holdsCheckpoint {
@@ -72,7 +72,7 @@ extension TrainCommand {
       if let best = trainer.best { text += "; the best model is that of step \(best.step)" }
       reporter.write("\(text): \(output)")
     case .stopped(let step):
-      Terminal.writeError("attention: stopped after step \(step); --resume goes on from there\n")
+      Terminal.writeError("attention: stopped after step \(step)\(step > 0 ? "; --resume goes on from there" : "")\n")
       throw ExitCode(130)
     }
   }
@@ -98,7 +98,7 @@ extension TrainCommand {
       \(data): \(training.byteCount.formatted()) bytes to train on in \(tokens.tokenCount.formatted()) tokens of \
       \(tokenizer.idLimit.formatted()), \(heldOut.byteCount.formatted()) held out
       """)
-    let settings = ["documents": documents.rawValue, "text": tokens.digest]
+    let settings = ["documents": documents.rawValue, "text": tokens.digest, "held-out": measured.digest]
     func train(_ model: some CausalLanguageModel) throws {
       try self.train(
         model, NextTokens(smoothing: Float(plan.labelSmoothing)), batches, held, plan: plan, settings: settings

@@ -19,17 +19,21 @@ extension TrainCommand {
     let corpus = WordCorpus(training.texts, vocabulary: vocabulary)
     let measured = WordCorpus(heldOut.texts, vocabulary: vocabulary)
     guard vocabulary.count > 1, measured.wordCount > 0 else {
-      throw ValidationError(
-        "\(data) is too short: two words that occur \(Self.minimumCount) times are needed, and one in the held-out part"
-      )
+      throw TextDataError(file: data, reason: .nothingToPredict)
     }
     // The paper's 10⁻⁵ is for a thousand million words: what is left of fewer would be little.
     let options = SkipGramOptions(subsampling: 1e-4, batchWords: plan.batchTokens, seed: UInt64(seed))
     let batches = SkipGramData(corpus, options: options)
     let held = SkipGramData(measured, sampler: batches.sampler).heldOutData()
+    func hasPairs(_ some: [SkipGramBatch]) -> Bool {
+      some.contains { NegativeSampling().itemCounts(of: $0).contains { $0 > 0 } }
+    }
+    guard hasPairs(held.batches), hasPairs(batches.heldOutData().batches) else {
+      throw TextDataError(file: data, reason: .nothingToPredict)
+    }
     if choice.steps == nil {
       plan.steps = Self.epochs * batches.batchCount(ofEpoch: 0)
-      plan.warmUp = min(plan.warmUp, plan.steps / 10)
+      plan.warmUp = choice.warmUp ?? min(plan.warmUp, plan.steps / 10)
       plan.evaluationInterval = choice.evaluateEvery ?? max(1, plan.steps / 10)
     }
     note(
@@ -38,7 +42,9 @@ extension TrainCommand {
       \(measured.wordCount.formatted()) held out
       """)
     var generator = SeededGenerator(seed: UInt64(seed))
-    let settings = ["documents": documents.rawValue, "text": digest(of: training.texts)]
+    let settings = [
+      "documents": documents.rawValue, "text": digest(of: training.texts), "held-out": digest(of: heldOut.texts),
+    ]
     try train(
       SkipGram(vocabulary: vocabulary, width: plan.width, using: &generator), NegativeSampling(), batches, held,
       plan: plan, settings: settings

@@ -11,17 +11,17 @@ struct TrainCommand: ParsableCommand {
     commandName: "train",
     abstract: "Train a small model from a text file.",
     discussion: """
-      The output is a folder that 'generate', 'embed' and transformers read: config.json, model.safetensors and \
-      tokenizer.json of the best model so far, by its loss on text that was held out. In it, training/last.safetensors \
+      The output is a folder: config.json, model.safetensors and tokenizer.json of the best model so far, by its loss on \
+      text that was held out. In it, training/last.safetensors \
       holds what the run goes on from, and training/metrics.jsonl what it told. A run that was stopped (Control-C), or \
       killed, goes on with --resume and the same options; the result is that of a run that never stopped.
 
       KINDS
-        gpt               a GPT-2 predicts the next token
-        lstm, gru, rnn    a recurrent network does
-        bert              masked tokens, and whether a sentence follows another
-        seq2seq           lines of "source<tab>target"
-        skipgram          a vector for each word, by its neighbours
+        gpt               a GPT-2 predicts the next token; 'generate' and transformers read it
+        lstm, gru, rnn    a recurrent network does; 'generate' reads it
+        bert              masked tokens, and whether a line follows another; 'embed' and transformers read it
+        seq2seq           lines of "source<tab>target": a transformer, or GRUs with --attention additive
+        skipgram          a vector for each word, by its neighbours; 'embed' and 'similar' read it
 
       EXAMPLES
         scripts/fetch-text
@@ -61,6 +61,13 @@ struct TrainCommand: ParsableCommand {
 
   @Flag(inversion: .prefixedNo, help: "Whether a bert also learns which lines follow one another.")
   var nextSentence = true
+
+  @Option(
+    help: """
+      How a seq2seq attends to its source: as a transformer with several heads, or by Bahdanau's additive attention \
+      between recurrent layers (GRUs).
+      """)
+  var attention = SourceAttention.multihead
 
   @OptionGroup var choice: TrainingChoice
 
@@ -203,16 +210,38 @@ extension TrainCommand {
   }
 
   func validate() throws {
+    if output.isEmpty { throw ValidationError("--output names no folder") }
+    if let option = uselessOption { throw ValidationError("--kind \(kind.rawValue) has no use for \(option)") }
     let plan = plan
-    if !kind.isRecurrent, !plan.width.isMultiple(of: plan.heads) {
+    if !kind.isRecurrent, kind != .skipgram, attention == .multihead, !plan.width.isMultiple(of: plan.heads) {
       throw ValidationError("\(plan.heads) heads do not divide a width of \(plan.width)")
     }
-    if plan.batchTokens < plan.length {
+    if kind != .seq2seq, plan.batchTokens < plan.length {
       throw ValidationError("a batch of \(plan.batchTokens) tokens does not hold a sequence of \(plan.length)")
     }
     if let threads { Engine.setThreadCount(threads) }
     if let problem = AddressSpace.problem(remaining: AddressSpace.remaining(), threads: Engine.threadCount.count) {
       throw ValidationError(problem)
     }
+  }
+}
+
+extension TrainCommand {
+  /// An option that was given and that the kind has no use for.
+  private var uselessOption: String? {
+    let hasText = kind != .seq2seq
+    let hasBlocks = kind != .skipgram && !(kind == .seq2seq && attention == .additive)
+    let uses: [(name: String, isGiven: Bool, isUsed: Bool)] = [
+      ("--heads", choice.heads != nil, hasBlocks && !kind.isRecurrent),
+      ("--blocks", choice.blocks != nil, hasBlocks),
+      ("--length", choice.length != nil, kind != .skipgram),
+      ("--dropout", choice.dropout != nil, kind != .skipgram),
+      ("--label-smoothing", choice.labelSmoothing > 0, kind != .skipgram && kind != .bert),
+      ("--documents", documents != .blocks, hasText),
+      ("--masking", masking != .tokens, kind == .bert),
+      ("--no-next-sentence", !nextSentence, kind == .bert),
+      ("--attention", attention != .multihead, kind == .seq2seq),
+    ]
+    return uses.first { $0.isGiven && !$0.isUsed }?.name
   }
 }

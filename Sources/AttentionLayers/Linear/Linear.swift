@@ -85,7 +85,7 @@ public struct Linear: Layer {
   }
 
   /// The cross-entropy of labels under the layer's results for some rows, which are never held all at once:
-  /// ``linearCrossEntropy(_:weight:bias:labels:ignoring:smoothing:reduction:)``. O(rows · inputs · outputs).
+  /// `linearCrossEntropy`. O(rows · inputs · outputs).
   ///
   /// - Parameters:
   ///   - rows: `[rows, inputs]`.

@@ -3,7 +3,7 @@ import AttentionLayers
 import AttentionTensors
 
 /// The encoder-decoder of Bahdanau et al. (1409.0473, §3): a bidirectional GRU reads the source, and a GRU writes the target,
-/// which before each token aligns its state with the source by ``AdditiveAttention``.
+/// which before each token aligns its state with the source by `AdditiveAttention`.
 ///
 ///     let configuration = RecurrentEncoderDecoderConfiguration(
 ///       sourceVocabularySize: 30, embeddingWidth: 32, width: 64, beginID: 0, endID: 1)
@@ -15,13 +15,13 @@ import AttentionTensors
 /// With h_j the states of both directions side by side: s_0 = tanh(W·←h_1 + b), c_i = attention of s_{i−1} to h,
 /// s_i = GRU([E·y_{i−1}; c_i], s_{i−1}), and tokens are scored from tanh(R·[s_i; E·y_{i−1}; c_i] + b). There the paper has
 /// the largest of pairs (maxout) of a map twice as wide, of s_{i−1} in place of s_i: one tanh is half the map, and s_i has
-/// read all that the step knows. Gates are PyTorch's (see ``AttentiveGRU``).
+/// read all that the step knows. Gates are PyTorch's (see `AttentiveGRU`).
 ///
 /// A batch is its tokens end to end, source and target each with a layout of its own. Decoding step by step gives what the
 /// whole target gives (bit for bit on cores with AVX-512, within float32's rounding elsewhere).
 ///
 /// Parameters: "source_embedding.weight", unless the target's serve for both, "target_embedding.weight", "encoder.…" as
-/// `torch.nn.GRU`, "bridge.weight" and ".bias", "decoder.…" as ``AttentiveGRU``, "readout.weight" and ".bias", and
+/// `torch.nn.GRU`, "bridge.weight" and ".bias", "decoder.…" as `AttentiveGRU`, "readout.weight" and ".bias", and
 /// "head.weight", unless the target's embeddings serve.
 public struct RecurrentEncoderDecoder: StoredModel {
   /// What the model is made of.

@@ -6,7 +6,7 @@ public protocol TokenScoring: Sendable {
   func scores(_ hidden: Tensor) -> Tensor
 
   /// The summed cross-entropy of labels under the scores of some rows, a scalar in nats, as
-  /// ``crossEntropy(_:labels:ignoring:smoothing:reduction:)`` of ``scores(_:)`` has it; tracked if rows or parameters are.
+  /// `crossEntropy` of ``scores(_:)`` has it; tracked if rows or parameters are.
   ///
   /// A model whose scores come from a linear map need not hold them all at once, and has this method of its own.
   ///

@@ -9,7 +9,7 @@ public protocol TokenCorruption: Sendable {
   ///
   /// - Parameters:
   ///   - ids: the tokens of one sequence.
-  ///   - wordStarts: whether each begins a word, as ``Encoding/wordStarts(in:)`` tells.
+  ///   - wordStarts: whether each begins a word, as `Encoding.wordStarts(in:)` tells.
   ///   - generator: what decides.
   /// - Precondition: ids are of the vocabulary, and there is a flag for each.
   func corrupted(

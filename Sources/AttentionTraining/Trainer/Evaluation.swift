@@ -13,12 +13,12 @@ public struct Evaluation: Sendable, Equatable {
     losses.first { $0.name == name }.map { $0.sum / Double($0.items) }
   }
 
-  /// What is minimised: the sum of the losses' means.
-  public var loss: Double { losses.reduce(0) { $0 + $1.sum / Double($1.items) } }
+  /// What is minimised: the sum of the losses' means; NaN where there was nothing to predict.
+  public var loss: Double { losses.isEmpty ? .nan : losses.reduce(0) { $0 + $1.sum / Double($1.items) } }
 
   /// The bits that the model needs for a byte of the text.
   public var bitsPerByte: Double? {
-    byteCount.map { losses[0].sum / 0.693_147_180_559_945_3 / Double($0) }
+    losses.isEmpty ? nil : byteCount.map { losses[0].sum / 0.693_147_180_559_945_3 / Double($0) }
   }
 
   /// Whether both are equal.
@@ -44,7 +44,10 @@ public struct HeldOutData<Batch: Sendable>: Sendable {
 extension TrainingObjective {
   /// The losses of a model on held-out data: nothing is dropped, nothing is learnt.
   ///
-  /// - Parameter shouldStop: asked before each batch; with true, the answer is nil.
+  /// - Parameters:
+  ///   - model: what is measured.
+  ///   - data: what it is measured on.
+  ///   - shouldStop: asked before each batch; with true, the answer is nil.
   public func evaluation(
     of model: Model, on data: HeldOutData<Batch>, shouldStop: () -> Bool = { false }
   ) -> Evaluation? {

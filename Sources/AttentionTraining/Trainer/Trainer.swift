@@ -164,13 +164,18 @@ public struct Trainer<Objective: TrainingObjective, Data: TrainingData>: Sendabl
       let isLast = step >= options.steps
       if step != evaluated, isLast || step.isMultiple(of: options.evaluationInterval) {
         guard try look(output, shouldStop: shouldStop, observe) else {
+          try saveFirst(output)
           try keep()
           return .stopped(step: step)
         }
       }
       if isLast || step.isMultiple(of: options.checkpointInterval) { try keep() }
-      if isLast { return .finished }
+      if isLast {
+        try saveFirst(output)
+        return .finished
+      }
       if shouldStop() {
+        try saveFirst(output)
         try keep()
         return .stopped(step: step)
       }
@@ -178,20 +183,32 @@ public struct Trainer<Objective: TrainingObjective, Data: TrainingData>: Sendabl
     }
   }
 
+  /// Keeps the model of a run that has not looked at its held-out data yet: better than none.
+  private func saveFirst(_ output: Output?) throws(TrainingError) {
+    if evaluated == 0 { try output?.saveBest(self) }
+  }
+
   /// Looks at the held-out data, and keeps the model if it is the best; false if it was asked to stop.
   private mutating func look(
     _ output: Output?, shouldStop: () -> Bool, _ observe: (TrainingEvent) -> Void
   ) throws(TrainingError) -> Bool {
-    if heldOut == nil {
-      try output?.saveBest(self)
-    } else {
+    let hasItems = heldOut?.batches.contains { objective.itemCounts(of: $0).contains { $0 > 0 } }
+    if hasItems == true {
       guard let found = evaluate(shouldStop: shouldStop) else { return false }
+      guard found.loss.isFinite else {
+        throw .notFinite(
+          step: step, loss: Float(found.loss),
+          parameters: model.namedTensors.filter { !$0.tensor.isFinite }.map(\.name))
+      }
       let isBest = found.loss < best?.loss ?? .infinity
       if isBest {
         best = (step, found.loss)
         try output?.saveBest(self)
       }
       observe(.evaluation(step: step, found, isBest: isBest))
+    } else {
+      // There is nothing to compare by.
+      try output?.saveBest(self)
     }
     evaluated = step
     return true

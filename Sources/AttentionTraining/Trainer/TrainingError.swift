@@ -14,6 +14,8 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   case folderInUse(String)
   /// The folder holds a run already, which was not to be taken up again.
   case folderHoldsRun(String)
+  /// The folder holds a model that no run of training put there.
+  case folderHoldsModel(String)
   /// A loss or a gradient is a NaN or an infinity: the step, the loss, and the parameters whose gradients are not finite.
   case notFinite(step: Int, loss: Float, parameters: [String])
   /// The loss rose too far: the step, the latest mean loss, the least that it was, and the parameter whose gradient is the
@@ -25,7 +27,7 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   package var exitCode: Int32 {
     switch self {
     case .file(let error): if case .cannotOpen = error.reason { 66 } else if error.isOfWriting { 73 } else { 65 }
-    case .model, .folderInUse, .folderHoldsRun: 73
+    case .model, .folderInUse, .folderHoldsRun, .folderHoldsModel: 73
     case .checkpoint: 65
     case .notFinite, .diverged: 1
     }
@@ -40,10 +42,12 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     case .folderInUse(let folder): "\(quotedForMessage(folder)): another run is writing to this folder"
     case .folderHoldsRun(let folder):
       "\(quotedForMessage(folder)): the folder holds a run of training already; --resume goes on with it"
+    case .folderHoldsModel(let folder):
+      "\(quotedForMessage(folder)): the folder holds a model that was not trained here; name another folder"
     case .notFinite(let step, let loss, let parameters):
       "step \(step): "
         + (parameters.isEmpty
-          ? "the loss is \(loss)"
+          ? loss.isFinite ? "the gradients are too large for their norm to be a number" : "the loss is \(loss)"
           : "the loss is \(loss), and the gradient of \(TrainingError.list(parameters)) is not finite")
     case .diverged(let step, let loss, let least, let parameter):
       """

@@ -32,13 +32,19 @@ public final class TrainingRun: Sendable {
   /// - Parameters:
   ///   - folder: where the model goes.
   ///   - settings: what must be the same when the run is taken up again, by name.
-  /// - Throws: ``TrainingError`` when the system refuses, or another process has the folder.
+  /// - Throws: ``TrainingError`` when the system refuses, another process has the folder, or it holds a model that no run
+  ///   put there: that would be lost.
   public init(folder: ModelFolder, settings: [String: String] = [:]) throws(TrainingError) {
     self.folder = folder
     self.settings = settings
     let state = folder.path(of: "training")
-    do throws(TensorFileError) { try makeFolder(state) } catch { throw .file(error) }
     let path = folder.path(of: "training/lock")
+    // A run of ours leaves its lock from its first moment on.
+    let model = ["config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"]
+    if !fileExists(path), model.contains(where: { fileExists(folder.path(of: $0)) }) {
+      throw .folderHoldsModel(folder.path)
+    }
+    do throws(TensorFileError) { try makeFolder(state) } catch { throw .file(error) }
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw .file(TensorFileError(file: path, reason: .cannotWrite(code: errno))) }
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
@@ -48,6 +54,7 @@ public final class TrainingRun: Sendable {
       throw code == EWOULDBLOCK
         ? .folderInUse(folder.path) : .file(TensorFileError(file: path, reason: .cannotWrite(code: code)))
     }
+    removeLeftovers()
   }
 
   deinit { close(descriptor) }
@@ -82,12 +89,14 @@ public final class TrainingRun: Sendable {
   /// - Throws: ``TrainingError`` when the checkpoint cannot be read, is damaged, or is of another model, another optimizer
   ///   or other settings; the trainer is as it was then.
   public func restore<Objective, Data>(_ trainer: inout Trainer<Objective, Data>) throws(TrainingError) {
-    removeLeftovers()
     let file: SafetensorsFile
     do throws(TensorFileError) { file = try SafetensorsFile(path: checkpointPath) } catch { throw .file(error) }
     guard file.metadata["format"] == "1", let state = file.metadata["training"].flatMap(TrainingState.init(json:))
     else { throw problem("it is no checkpoint of a run of training") }
     try check(file.metadata)
+    guard state.step <= 1 << 50, state.position.epoch <= 1 << 40,
+      state.position.batch < trainer.data.batchCount(ofEpoch: state.position.epoch)
+    else { throw problem("it goes on at a place that the data do not have: they are not the run's") }
 
     var model = trainer.model
     do throws(LayerLoadingError) {
@@ -115,7 +124,9 @@ public final class TrainingRun: Sendable {
     }
     let expected = (trainer.optimizer.slotNames.count * (state.step > 0 ? 1 : 0))
     let found = Set(
-      file.entries.compactMap { $0.name.hasPrefix("optimizer.") ? $0.name.split(separator: ".")[1] : nil })
+      file.entries.compactMap { entry in
+        entry.name.hasPrefix("optimizer.") ? entry.name.dropFirst("optimizer.".count).prefix { $0 != "." } : nil
+      })
     guard found.count == expected else {
       throw problem("it is of another optimizer, which keeps \(found.sorted().joined(separator: ", "))")
     }
@@ -123,7 +134,10 @@ public final class TrainingRun: Sendable {
   }
 
   private func check(_ metadata: [String: String]) throws(TrainingError) {
-    for (key, value) in settings.sorted(by: { $0.key < $1.key }) {
+    // What is trained says more than what follows from it.
+    for (key, value) in settings.sorted(by: {
+      $0.key == "kind" || $1.key != "kind" && $0.key < $1.key
+    }) {
       let before = metadata["setting.\(key)"]
       guard before != value else { continue }
       throw problem(
