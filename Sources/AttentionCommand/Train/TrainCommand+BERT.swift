@@ -16,8 +16,7 @@ extension TrainCommand {
 
   func trainBERT() throws {
     let plan = plan
-    let text = try TextDocuments(contentsOf: data, cut: documents.cut)
-    let (training, heldOut) = try text.split(text.count >= 20 ? .every(20) : .tail(share: 0.1))
+    let (training, heldOut) = try splitText()
     let tokenizer = BytePairTrainer(
       vocabularySize: plan.vocabulary, specialTokens: Self.special, addsPrefixSpace: true
     ).train(on: training.texts).with(template: .bert(begin: 2, end: 3))

@@ -81,8 +81,7 @@ extension TrainCommand {
 
   private func trainLanguageModel() throws {
     let plan = plan
-    let text = try TextDocuments(contentsOf: data, cut: documents.cut)
-    let (training, heldOut) = try text.split(text.count >= 20 ? .every(20) : .tail(share: 0.1))
+    let (training, heldOut) = try splitText()
     let endOfText = "<|endoftext|>"
     let tokenizer = BytePairTrainer(vocabularySize: plan.vocabulary, specialTokens: [endOfText])
       .train(on: training.texts)
@@ -129,6 +128,12 @@ extension TrainCommand {
     }
   }
 
+  /// The text to train on, and the part that is held out.
+  func splitText() throws(TextDataError) -> (training: TextDocuments, heldOut: TextDocuments) {
+    let text = try TextDocuments(contentsOf: data, cut: documents.cut)
+    return try text.split(text.count >= 20 ? .every(20) : .tail(share: 0.1))
+  }
+
   /// A line for a person.
   func note(_ text: String) {
     guard format == .text else { return }
@@ -147,17 +152,5 @@ enum DocumentCut: String, ExpressibleByArgument, CaseIterable {
     case .lines: .lines
     case .whole: .whole
     }
-  }
-}
-
-extension TokenDocuments {
-  /// A short text that differs where tokens or documents do (FNV-1a).
-  var digest: String {
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    for document in 0..<count {
-      for id in ids(of: document) { hash = (hash ^ UInt64(id)) &* 0x100_0000_01B3 }
-      hash = (hash ^ 0xFFFF_FFFF) &* 0x100_0000_01B3
-    }
-    return String(hash, radix: 16)
   }
 }

@@ -12,8 +12,7 @@ extension TrainCommand {
 
   func trainWordVectors() throws {
     var plan = plan
-    let text = try TextDocuments(contentsOf: data, cut: documents.cut)
-    let (training, heldOut) = try text.split(text.count >= 20 ? .every(20) : .tail(share: 0.1))
+    let (training, heldOut) = try splitText()
     let vocabulary = WordVocabulary(
       countingWordsOf: training.texts, minimumCount: Self.minimumCount, maximumSize: plan.vocabulary)
     let corpus = WordCorpus(training.texts, vocabulary: vocabulary)
@@ -43,21 +42,11 @@ extension TrainCommand {
       """)
     var generator = SeededGenerator(seed: UInt64(seed))
     let settings = [
-      "documents": documents.rawValue, "text": digest(of: training.texts), "held-out": digest(of: heldOut.texts),
+      "documents": documents.rawValue, "text": training.digest, "held-out": heldOut.digest,
     ]
     try train(
       SkipGram(vocabulary: vocabulary, width: plan.width, using: &generator), NegativeSampling(), batches, held,
       plan: plan, settings: settings
     ) { _ in }
-  }
-
-  /// A short text that differs where texts do (FNV-1a).
-  private func digest(of texts: some Sequence<String>) -> String {
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    for text in texts {
-      for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-      hash = (hash ^ 0xFF) &* 0x100_0000_01B3
-    }
-    return String(hash, radix: 16)
   }
 }

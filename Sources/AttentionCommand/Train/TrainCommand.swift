@@ -52,7 +52,7 @@ struct TrainCommand: ParsableCommand {
   @Option(
     help: """
       What of the text belongs together: a hundred blocks of lines, paragraphs between blank lines, lines, or the whole. \
-      Every twentieth is held out.
+      Every twentieth is held out; of fewer than twenty, the last tenth.
       """)
   var documents = DocumentCut.blocks
 
