@@ -13,5 +13,7 @@ extension LayerGradients {
 /// PyTorch's `clip_grad_norm_` has it: maximum / (norm + 1e-6), 1 at the most.
 public func clippingFactor(norm: Float, maximum: Float?) -> Float {
   guard let maximum else { return 1 }
-  return min(1, maximum / (norm + 1e-6))
+  let factor = maximum / (norm + 1e-6)
+  // As PyTorch's: a norm that is no number shows.
+  return factor >= 1 ? 1 : factor
 }
